@@ -1,0 +1,1 @@
+"""Contrastive learning of musical representations: encoder, projector, loss, augmentations and metrics."""

@@ -1,0 +1,1 @@
+"""Recordings to shards: data sets, decoding, planning, building, checking; owns the on-disk format."""

@@ -1,0 +1,277 @@
+"""Shard format, version 1: what lies on disk, and the reader everything else uses.
+
+    <shards>/manifest.json               written last: version, sample rate, vocabulary, shards with hashes, totals
+    <shards>/index.parquet               one row per track ATTEMPTED, written or skipped, in the order of the shards
+    <shards>/<split>/000000.tar          USTAR; members KEY.wav (44-byte header, mono int16 little-endian) and KEY.json
+    <shards>/<split>/000000.idx          DALI index v1.2, byte-identical to what wds2idx prints for the tar
+    <shards>/<split>/000000.parquet      the receipt: the shard's rows of index.parquet; the shard is complete when it exists
+
+A sample has an address: byte ``pcm_offset + 2 * n`` of its shard holds sample ``n`` of the track. Everyone else's tools
+read the same files: tar, soundfile, stock webdataset, stock DALI, pandas.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clmr.errors import ConfigError, ShardError
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "valid", "test")
+SAMPLE_BYTES = 2
+WAV_HEADER_BYTES = 44
+TAR_BLOCK_BYTES = 512
+KEY_PATTERN = re.compile(r"[0-9a-z_-]{1,64}")  # a dot in the stem makes stock tools merge samples silently
+
+WRITTEN, SKIPPED = "written", "skipped"
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # written | skipped
+        pa.field("reason", pa.string()),  # why it was skipped; null when written
+        pa.field("shard", pa.string()),  # "train/000000.tar"; null when skipped
+        pa.field("pcm_offset", pa.int64()),  # byte of the first sample in the shard; null when skipped
+        pa.field("frames", pa.int64()),  # samples at the manifest's rate; null when skipped
+        pa.field("song_id", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),
+        pa.field("duration", pa.float64()),  # seconds; null when skipped
+        pa.field("source", pa.string(), nullable=False),  # path below the source folder
+        pa.field("source_sha256", pa.string()),  # null when it could not be read
+        pa.field("pcm_xxh3", pa.string()),  # XXH3-64 of the PCM bytes, 16 hex digits; null when skipped
+        pa.field("peak", pa.int32()),  # largest |sample|, 0..32768; null when skipped
+        pa.field("clipped", pa.int64()),  # samples that had to be clipped to int16; null when skipped
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One complete shard, as the manifest and its receipt name it."""
+
+    name: str
+    """Path below the root, such as ``train/000000.tar``."""
+    bytes: int
+    """Size of the tar."""
+    tracks: int
+    frames: int
+    """Samples of all its tracks."""
+    sha256: str
+    """Of the tar, 64 hex digits."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says of the whole."""
+
+    dataset: str
+    sample_rate: int
+    """Hz."""
+    labels: tuple[str, ...]
+    """The label vocabulary, in the order of a label vector's columns."""
+    splits: Mapping[str, tuple[ShardInfo, ...]]
+    software: Mapping[str, str]
+    """Decoder, resampler and their versions."""
+    settings: Mapping[str, Any]
+    """What the build was asked for: seed, shard size, shortest track ..."""
+    attempted: int
+    written: int
+    skipped: Mapping[str, int]
+    """Tracks left out, by reason: attempted = written + sum of these."""
+    hours: float
+    format_version: int = FORMAT_VERSION
+    dtype: str = "<i2"
+    channels: int = 1
+
+    @property
+    def shards(self) -> tuple[ShardInfo, ...]:
+        """All shards, split after split."""
+        return tuple(shard for infos in self.splits.values() for shard in infos)
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``: the same manifest gives the same bytes."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str, source: str) -> Manifest:
+        """Parse and check the text of a manifest; ``source`` names it in errors."""
+        try:
+            fields = json.loads(text)
+            version = fields["format_version"]
+            if version != FORMAT_VERSION:
+                raise ShardError(f"{source} is of format version {version}, not {FORMAT_VERSION}: rebuild it")
+            splits = {
+                split: tuple(ShardInfo(**info) for info in infos) for split, infos in fields.pop("splits").items()
+            }
+            manifest = Manifest(**{**fields, "labels": tuple(fields["labels"]), "splits": splits})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ShardError(f"{source} is damaged ({error}); run `python -m sharding build` again") from error
+        if (manifest.dtype, manifest.channels) != ("<i2", 1):
+            raise ShardError(f"{source}: PCM is {manifest.dtype} x {manifest.channels}; only mono <i2 is readable")
+        return manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The written tracks of some splits as flat arrays: no Python object per track. All arrays have shape ``[N]``."""
+
+    shard_names: tuple[str, ...]
+    """Path below the root of every shard that holds one of these tracks."""
+    shard: npt.NDArray[np.int32]
+    """Index into ``shard_names``."""
+    pcm_offset: npt.NDArray[np.int64]
+    """Byte of the track's first sample in its shard."""
+    frames: npt.NDArray[np.int64]
+    """Length in samples."""
+    song: npt.NDArray[np.int64]
+    """Dense song number, 0 .. songs - 1, in order of first appearance."""
+    row: npt.NDArray[np.int64]
+    """Row of ``index.parquet``: the track's number wherever it is drawn or named."""
+    table: pa.Table = field(repr=False)
+    """The same rows of ``index.parquet``, for keys, labels and splits."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def label_matrix(self, vocabulary: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Multi-hot labels, bool ``[N, len(vocabulary)]``; a label outside the vocabulary is an error."""
+        column = self.table["labels"].combine_chunks()
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        codes = pc.index_in(column.flatten(), value_set=pa.array(vocabulary, pa.string()))
+        if codes.null_count:
+            unknown = sorted(set(column.flatten().to_pylist()) - set(vocabulary))
+            raise ShardError(f"index.parquet has labels the manifest does not list: {', '.join(unknown[:5])}")
+        matrix = np.zeros((len(self), len(vocabulary)), dtype=np.bool_)
+        matrix[np.repeat(np.arange(len(self)), lengths), codes.to_numpy(zero_copy_only=False).astype(np.int64)] = True
+        return matrix
+
+
+@dataclass(frozen=True, eq=False)
+class ShardSet:
+    """A folder of shards, opened: the manifest and the index."""
+
+    root: Path
+    manifest: Manifest
+    index: pa.Table
+
+    def tracks(self, splits: Sequence[str] = SPLITS) -> Tracks:
+        """The written tracks of ``splits``, in index order.
+
+        Raises:
+            ConfigError: a split these shards do not have.
+            ShardError: the splits hold no track, or a shard's size is not the manifest's.
+        """
+        present = [split for split, infos in self.manifest.splits.items() if infos]
+        for split in splits:
+            if split not in SPLITS:
+                raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
+        in_splits = pc.is_in(self.index["split"], pa.array(splits, pa.string()))
+        wanted = pc.and_(pc.equal(self.index["status"], WRITTEN), in_splits)
+        row = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
+        if not len(row):
+            raise ShardError(f"{self.root} has no tracks in {', '.join(splits)}; it has {', '.join(present) or 'none'}")
+        table = self.index.take(pa.array(row))
+        shard = table["shard"].combine_chunks().dictionary_encode()
+        song = table["song_id"].combine_chunks().dictionary_encode()
+        names = tuple(shard.dictionary.to_pylist())
+        self._check_sizes(names)
+        return Tracks(
+            shard_names=names,
+            shard=shard.indices.to_numpy().astype(np.int32),
+            pcm_offset=table["pcm_offset"].to_numpy().astype(np.int64),
+            frames=table["frames"].to_numpy().astype(np.int64),
+            song=song.indices.to_numpy().astype(np.int64),
+            row=row.astype(np.int64),
+            table=table,
+        )
+
+    def _check_sizes(self, names: Sequence[str]) -> None:
+        expected = {shard.name: shard.bytes for shard in self.manifest.shards}
+        for name in names:
+            path = self.root / name
+            if name not in expected:
+                raise ShardError(f"index.parquet names {path}, manifest.json does not: run `python -m sharding verify`")
+            try:
+                found = path.stat().st_size
+            except FileNotFoundError as error:
+                raise ShardError(f"{path} is missing; run `python -m sharding build` again") from error
+            if found != expected[name]:
+                raise ShardError(f"{path} has {found} bytes, not {expected[name]}: copy or build it again")
+
+
+def shard_root(shards: str | os.PathLike[str]) -> Path:
+    """The local folder that ``shards`` names; URLs are refused for now."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", os.fspath(shards)):
+        raise ConfigError(f"{shards}: shards on object storage are not supported yet; copy them to a local folder")
+    return Path(shards)
+
+
+def read_manifest(shards: str | os.PathLike[str]) -> Manifest:
+    """Read ``manifest.json`` of a shard folder."""
+    path = shard_root(shards) / "manifest.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ShardError(f"{path} is missing: no shards, or an unfinished build; run `make shards`") from error
+    return Manifest.from_json(text, str(path))
+
+
+def read_index(path: Path) -> pa.Table:
+    """Read an ``index.parquet`` or a receipt and check its columns."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(f"{path} cannot be read ({error}); run `python -m sharding build` again") from error
+    if not table.schema.equals(INDEX_SCHEMA):
+        raise ShardError(f"{path} has other columns than format version {FORMAT_VERSION}: rebuild it")
+    return table
+
+
+def open_shards(shards: str | os.PathLike[str]) -> ShardSet:
+    """Open a folder of shards: the one reader of the format.
+
+    Raises:
+        ShardError: no manifest, a damaged one, another version, or totals that do not fit the index.
+    """
+    root = shard_root(shards)
+    manifest = read_manifest(root)
+    index = read_index(root / "index.parquet")
+    written = pc.sum(pc.equal(index["status"], WRITTEN)).as_py() or 0
+    if (index.num_rows, written) != (manifest.attempted, manifest.written):
+        raise ShardError(
+            f"{root}/index.parquet has {written} of {index.num_rows} tracks written, manifest.json says "
+            f"{manifest.written} of {manifest.attempted}: run `python -m sharding verify {root}`"
+        )
+    return ShardSet(root, manifest, index)
+
+
+def wav_header(frames: int, sample_rate: int) -> bytes:
+    """The 44-byte RIFF header of ``frames`` mono int16 samples."""
+    size = frames * SAMPLE_BYTES
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + size, b"WAVE"),
+        *(b"fmt ", 16, 1, 1, sample_rate, sample_rate * SAMPLE_BYTES, SAMPLE_BYTES, 16),  # PCM, mono, 16 bits
+        *(b"data", size),
+    )
+
+
+def idx_text(samples: Sequence[Sequence[tuple[str, int, int, str]]]) -> str:
+    """A DALI index v1.2: for each sample its components (extension, byte of the payload, bytes, member name)."""
+    lines = [" ".join(f"{ext} {offset} {size} {name}" for ext, offset, size, name in sample) for sample in samples]
+    return f"v1.2 {len(samples)}\n" + "".join(line + "\n" for line in lines)

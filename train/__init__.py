@@ -1,0 +1,1 @@
+"""Entry points: pretrain, embed, probe and the demo that runs the chain."""
