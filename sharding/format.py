@@ -4,7 +4,7 @@
     <shards>/index.parquet               one row per track ATTEMPTED, written or skipped, in the order of the shards
     <shards>/<split>/000000.tar          USTAR; members KEY.wav (44-byte header, mono int16 little-endian) and KEY.json
     <shards>/<split>/000000.idx          DALI index v1.2, byte-identical to what wds2idx prints for the tar
-    <shards>/<split>/000000.parquet      the receipt: the shard's rows of index.parquet; the shard is complete when it exists
+    <shards>/<split>/000000.parquet      the receipt: the shard's rows of index.parquet, written last
 
 A sample has an address: byte ``pcm_offset + 2 * n`` of its shard holds sample ``n`` of the track. Everyone else's tools
 read the same files: tar, soundfile, stock webdataset, stock DALI, pandas.
