@@ -1,0 +1,69 @@
+# clmr: every command of the README. `make` alone prints this list.
+
+PYTHON  ?= python3
+DATASET ?= demo
+SOURCE  ?= data/raw/$(DATASET)
+SHARDS  ?= data/shards/$(DATASET)
+RUN     ?= runs/$(DATASET)
+JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
+NPROC   ?= 1
+ARGS    ?=
+
+BIN     := .venv/bin
+STAMP   := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo shards verify pretrain features probe report bench lint test programs clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s NPROC=%s ARGS="--option value"\n' \
+	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(NPROC)'
+
+install: $(STAMP) ## make .venv with everything in it; does nothing when up to date
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "error: $(PYTHON) is older than Python 3.11; use make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## the whole chain on a corpus it makes itself: shards, pretraining, features, probe, table (CPU, minutes)
+	$(BIN)/python train/demo.py --jobs $(JOBS) $(ARGS)
+
+shards: install ## recordings to shards: DATASET=folder SOURCE=/music SHARDS=data/shards/mine JOBS=8
+	$(BIN)/python -m sharding build $(DATASET) --source '$(SOURCE)' --out '$(SHARDS)' --jobs $(JOBS) $(ARGS)
+
+verify: install ## recount and rehash the shards in SHARDS
+	$(BIN)/python -m sharding verify '$(SHARDS)' $(ARGS)
+
+pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
+	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
+
+features: install ## encode every window of SHARDS with the frozen encoder of RUN, into RUN/features
+	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
+
+probe: install ## linear probe on RUN/features, scores into RUN/probe
+	$(BIN)/python train/probe.py --features '$(RUN)/features' --out '$(RUN)/probe' $(ARGS)
+
+report: install ## loss curve and summary of RUN
+	$(BIN)/python train/report.py --run '$(RUN)' $(ARGS)
+
+bench: install ## speed against peers in one run, written to benchmarks/results
+	$(BIN)/python benchmarks/loader.py $(ARGS)
+
+lint: install ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: install programs lint ## lint, then every test; installs sox and ffmpeg where it is root with apt
+	$(BIN)/python -m pytest $(ARGS)
+
+programs:
+	@sh tests/programs.sh
+
+clean: ## remove caches and .venv; data/ and runs/ stay
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './data/*' -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""Additive white Gaussian noise at a signal-to-noise ratio (paper section B.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from clmr import draw
+from clmr.augment.augmentation import Columns, check_probability, check_range
+
+
+def add_noise(audio: Tensor, snr_db: Tensor, keys: Tensor) -> Tensor:
+    """Add white Gaussian noise that is a function of the row's key alone.
+
+    Args:
+        audio: shape ``[N, 1, T]``.
+        snr_db: power of the row over the power of its noise, in decibels, shape ``[N]``.
+        keys: int64 draw keys, shape ``[N]``.
+
+    Returns:
+        Noisy audio, shape ``[N, 1, T]``; digital silence stays silent (its signal-to-noise ratio fixes no level).
+    """
+    # SNR = 20 log10(rms(signal) / sigma)  =>  sigma = rms(signal) 10^(-SNR / 20)
+    rms = audio.double().square().mean(dim=2, keepdim=True).sqrt()
+    sigma = (rms * 10 ** (-snr_db.double() / 20)[:, None, None]).to(audio.dtype)
+    return audio + sigma * draw.normal(keys, "noise.samples", audio.shape[2])[:, None].to(audio.dtype)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Adds white noise far below the signal."""
+
+    name: ClassVar[str] = "noise"
+
+    probability: float = 0.01
+    """Share of the rows made noisy, in [0, 1]."""
+
+    snr_db: tuple[float, float] = (80.0, 80.0)
+    """Lowest and highest signal-to-noise ratio in decibels. Between them the noise's amplitude, not its decibels,
+    is uniform, as in the authors' code."""
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+        check_range("noise.snr_db", self.snr_db)
+
+    def draw(self, keys: Tensor) -> Columns:
+        """``snr_db``: float64; ``key``: int64, what the samples of the noise are drawn from."""
+        loud, quiet = (10 ** (-snr / 20) for snr in self.snr_db)
+        amplitude = quiet + (loud - quiet) * draw.uniform(keys, "noise.snr_db")
+        return {"snr_db": -20 * torch.log10(amplitude), "key": keys}
+
+    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:  # noqa: ARG002
+        """See :func:`add_noise`."""
+        return add_noise(audio, columns["snr_db"], columns["key"])

@@ -1,0 +1,109 @@
+"""Crop before read: only the samples of the crops leave the disk, straight into the batch.
+
+A 59,049-sample crop is 118,098 bytes of its shard, found by arithmetic: ``pcm_offset + 2 * start``. The system call
+``preadv`` copies them from the page cache into the slab without the interpreter's lock. It reaches 0.85 to 0.9 of plain
+memory copying; a memory map is no faster and answers a file cut under it by killing the process.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from clmr.errors import ConfigError, ShardError
+from loaders.files import ShardFiles
+from loaders.order import Integers
+from loaders.slabs import Pcm
+from loaders.threads import ReaderThreads
+from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
+
+DEFAULT_CROP_FRAMES = {22050: 59049, 16000: 43740, 8000: 20736}
+"""Samples the encoder takes, by sample rate: 3^10; 2^2 * 3^7 * 5; 2^8 * 3^4."""
+
+
+def crop_frames_for(sample_rate: int, crop_frames: int | None) -> int:
+    """``crop_frames``, or the encoder's crop for the rate."""
+    if crop_frames is None:
+        if sample_rate not in DEFAULT_CROP_FRAMES:
+            known = ", ".join(map(str, DEFAULT_CROP_FRAMES))
+            raise ConfigError(f"no default crop for {sample_rate} Hz (there is one for {known}): give the crop length")
+        return DEFAULT_CROP_FRAMES[sample_rate]
+    if crop_frames < 1:
+        raise ConfigError(f"crop length is {crop_frames} samples: at least 1 is needed")
+    return crop_frames
+
+
+def check_sample_rate(shard_set: ShardSet, sample_rate: int | None) -> int:
+    """The shards' sample rate, which must be ``sample_rate`` where one is asked for."""
+    found = shard_set.manifest.sample_rate
+    if sample_rate is not None and sample_rate != found:
+        raise ConfigError(f"{shard_set.root} holds {found} Hz, not {sample_rate} Hz: build shards at {sample_rate} Hz")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """The crops of one batch."""
+
+    tracks: Integers
+    """Positions in :class:`Tracks`, shape ``[b]``."""
+    starts: Integers
+    """First sample of each crop, shape ``[b, views]``."""
+
+
+class CropReader:
+    """Reads crops of fixed length from the tracks of a shard set.
+
+    Raises:
+        ShardError: a track is shorter than the crop or reaches beyond its shard.
+    """
+
+    def __init__(self, shard_set: ShardSet, tracks: Tracks, crop_frames: int) -> None:
+        sizes = {shard.name: shard.bytes for shard in shard_set.manifest.shards}
+        self.tracks = tracks
+        self.crop_frames = crop_frames
+        self.files = ShardFiles(shard_set.root, tracks.shard_names, tuple(sizes[name] for name in tracks.shard_names))
+        self._check_lengths(np.array(self.files.sizes, dtype=np.int64))
+
+    def _check_lengths(self, sizes: Integers) -> None:
+        tracks = self.tracks
+        short = np.flatnonzero(tracks.frames < self.crop_frames)
+        if len(short):
+            first = int(short[0])
+            raise ShardError(
+                f"{self._name(first)} has {tracks.frames[first]} samples, fewer than the crop of {self.crop_frames} "
+                f"({len(short)} such tracks): build the shards with this crop as the shortest track"
+            )
+        outside = np.flatnonzero(
+            (tracks.pcm_offset < 0) | (tracks.pcm_offset + tracks.frames * SAMPLE_BYTES > sizes[tracks.shard])
+        )
+        if len(outside):
+            raise ShardError(
+                f"{self._name(int(outside[0]))} reaches beyond the end of its shard ({len(outside)} such tracks): "
+                "index.parquet does not fit the shards; build them again"
+            )
+
+    def _name(self, track: int) -> str:
+        path = self.files.root / self.tracks.shard_names[self.tracks.shard[track]]
+        return f"track {self.tracks.table['key'][track].as_py()} of {path}"
+
+    def submit(self, crops: Crops, slab: Pcm, threads: ReaderThreads) -> list[Future[None]]:
+        """Have the threads fill ``slab[:b]`` (int16 ``[b, views, T]``), each an equal part of the crops."""
+        tracks = np.repeat(crops.tracks, crops.starts.shape[1])
+        shards = self.tracks.shard[tracks].tolist()
+        offsets = (self.tracks.pcm_offset[tracks] + SAMPLE_BYTES * crops.starts.reshape(-1)).tolist()
+        target = slab.reshape(-1).data.cast("B")
+        parts = min(threads.count, len(shards))
+        bounds = [len(shards) * part // parts for part in range(parts + 1)]
+        return [
+            threads.submit(partial(self._read, shards, offsets, target, range(*bounds[part : part + 2])))
+            for part in range(parts)
+        ]
+
+    def _read(self, shards: list[int], offsets: list[int], target: memoryview, crops: range) -> None:
+        size = self.crop_frames * SAMPLE_BYTES
+        for crop in crops:
+            self.files[shards[crop]].read_into(target[crop * size : (crop + 1) * size], offsets[crop])

@@ -1,0 +1,100 @@
+"""From planned crops to tensors on the device, a few batches ahead of the consumer, in the order of the plan."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from loaders.crops import CropReader, Crops
+from loaders.slabs import Pcm, SlabPool
+from loaders.threads import ReaderThreads
+from loaders.transfer import Upload, Uploader
+
+AnyCrops = TypeVar("AnyCrops", bound=Crops)
+
+
+class _Pending(Generic[AnyCrops]):
+    """A batch being read or, towards a GPU, already being copied."""
+
+    def __init__(self, crops: AnyCrops, slab: Pcm, reads: list[Future[None]]) -> None:
+        self.crops = crops
+        self.rows = len(crops.tracks)
+        self.slab = slab
+        self.reads = reads
+        self.upload: Upload | None = None
+
+    def is_read(self) -> bool:
+        return all(read.done() and read.exception() is None for read in self.reads)
+
+
+class Prefetcher(Generic[AnyCrops]):
+    """Reads the batches of ``plans`` ahead; iterating yields (plan, int16 tensor ``[b, views, T]``).
+
+    Args:
+        plans: the crops of every batch to come.
+        reader: where they are read.
+        threads: who reads them.
+        slabs: what they are read into, shape ``[at least b, views, T]``.
+        device: where the tensors go.
+        depth: batches in flight.
+    """
+
+    def __init__(
+        self,
+        plans: Iterator[AnyCrops],
+        reader: CropReader,
+        threads: ReaderThreads,
+        slabs: SlabPool,
+        device: torch.device,
+        depth: int,
+    ) -> None:
+        self._plans = plans
+        self._reader = reader
+        self._threads = threads
+        self._slabs = slabs
+        self._depth = depth
+        self._pending: deque[_Pending[AnyCrops]] = deque()
+        self._uploader = Uploader(device, slabs) if device.type == "cuda" else None
+
+    def __iter__(self) -> Iterator[tuple[AnyCrops, Tensor]]:
+        return self
+
+    def __next__(self) -> tuple[AnyCrops, Tensor]:
+        """The next batch; waits until it is read.
+
+        Raises:
+            ShardError: the read failed.
+        """
+        self._fill()
+        if not self._pending:
+            raise StopIteration
+        ready = self._pending[0]
+        for read in ready.reads:
+            read.result()
+        self._pending.popleft()
+        self._fill()
+        if self._uploader is None:
+            return ready.crops, self._slabs.lend(ready.slab, ready.rows)
+        # What is read already goes to the device now, while the caller computes on this batch.
+        for pending in (ready, *self._pending):
+            if pending.upload is None and pending.is_read():
+                pending.upload = self._uploader.start(pending.slab, pending.rows)
+        assert ready.upload is not None
+        return ready.crops, ready.upload.tensor()
+
+    def cancel(self) -> None:
+        """Forget what is in flight. Its slabs go with it: a thread may still be writing there."""
+        for pending in self._pending:
+            for read in pending.reads:
+                read.cancel()
+        self._pending.clear()
+
+    def _fill(self) -> None:
+        while len(self._pending) < self._depth and (crops := next(self._plans, None)) is not None:
+            slab = self._slabs.take()
+            self._pending.append(_Pending(crops, slab, self._reader.submit(crops, slab, self._threads)))

@@ -1,0 +1,50 @@
+"""Preallocated batches: a slab is used again only when nobody holds the tensor over it any more.
+
+Fresh memory costs more than the copy into it: the system clears every page at first touch. So slabs go round, and how
+many there are follows from how many batches the user keeps.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Pcm = npt.NDArray[np.int16]
+
+
+class SlabPool:
+    """int16 arrays of one shape, lent and returned.
+
+    Args:
+        shape: of every slab.
+        pinned: page-locked memory, from which a GPU copies by itself.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, pinned: bool = False) -> None:
+        self.shape = shape
+        self.pinned = pinned
+        self.allocated = 0
+        self._free: deque[Pcm] = deque()
+
+    def take(self) -> Pcm:
+        """A slab nobody else holds, its content arbitrary."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            self.allocated += 1
+            return torch.empty(self.shape, dtype=torch.int16, pin_memory=self.pinned).numpy()
+
+    def give_back(self, slab: Pcm) -> None:
+        """Return a slab; no tensor over it may be in use."""
+        self._free.append(slab)
+
+    def lend(self, slab: Pcm, rows: int) -> Tensor:
+        """The first ``rows`` rows as a tensor; when the last tensor over them is gone, the slab comes back."""
+        view = slab[:rows]  # torch keeps this array alive exactly as long as any tensor shares its memory
+        weakref.finalize(view, self.give_back, slab).atexit = False
+        return torch.from_numpy(view)

@@ -1,0 +1,83 @@
+"""A few threads that work off jobs in order and never keep the program from ending.
+
+The standard library's executor finishes every waiting job before the interpreter may exit; on a slow disk that turns
+Ctrl-C into a long wait. These threads drop what waits.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Event, Thread
+
+from clmr.errors import ConfigError
+
+_Job = tuple["Future[None]", Callable[[], None]]
+
+
+def default_threads() -> int:
+    """Reading threads when the user names no number: the cores this process may use, at most 4."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, 4)
+
+
+def _work(jobs: SimpleQueue[_Job | None], stopped: Event) -> None:
+    while (job := jobs.get()) is not None:
+        future, function = job
+        if stopped.is_set() or not future.set_running_or_notify_cancel():
+            future.cancel()
+            continue
+        try:
+            function()
+        except BaseException as error:  # handed to whoever waits for it
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+        del job, future, function  # an idle thread holds no batch
+
+
+def _stop(jobs: SimpleQueue[_Job | None], stopped: Event, threads: list[Thread]) -> None:
+    stopped.set()
+    for _ in threads:
+        jobs.put(None)
+    for thread in threads:
+        thread.join(timeout=1.0)  # a read that hangs in the kernel must not hang the exit
+
+
+class ReaderThreads:
+    """``count`` daemon threads over one queue. Ends with :meth:`close`, with the last reference, or at exit."""
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ConfigError(f"threads is {count}: at least 1 thread must read")
+        self.count = count
+        self._process = os.getpid()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._stopped = Event()
+        threads = [
+            Thread(target=_work, args=(self._jobs, self._stopped), name=f"shard-reader-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        self.close = weakref.finalize(self, _stop, self._jobs, self._stopped, threads)
+
+    def submit(self, function: Callable[[], None]) -> Future[None]:
+        """Run ``function`` in a thread; the future carries its error.
+
+        Raises:
+            ConfigError: after :meth:`close`, or in a forked child, where the threads do not exist.
+        """
+        if os.getpid() != self._process:
+            raise ConfigError(
+                f"this loader belongs to process {self._process}: threads do not survive fork(); "
+                "make the loader in the process that reads from it"
+            )
+        if self._stopped.is_set():
+            raise ConfigError("this loader is closed: make a new one")
+        future: Future[None] = Future()
+        self._jobs.put((future, function))
+        return future

@@ -1,0 +1,143 @@
+"""All windows of every track, in order: what feature extraction reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clmr.errors import ConfigError
+from loaders.crops import CropReader, Crops, check_sample_rate, crop_frames_for
+from loaders.order import Integers
+from loaders.prefetch import Prefetcher
+from loaders.slabs import SlabPool
+from loaders.threads import ReaderThreads, default_threads
+from loaders.transfer import usable_device
+from sharding.format import SPLITS, open_shards
+
+DEPTH = 3
+
+
+@dataclass(frozen=True, eq=False)
+class WindowBatch:
+    """Consecutive windows; the last batch of a rank may be shorter."""
+
+    pcm: Tensor
+    """int16 ``[b, T]``, on the device."""
+    track: Tensor
+    """Row of ``index.parquet``, int64 ``[b]``, on the CPU."""
+    window: Tensor
+    """Number of the window in its track, from 0, int64 ``[b]``, on the CPU."""
+    position: Tensor
+    """Number of the window among all windows of all ranks, int64 ``[b]``, on the CPU."""
+
+
+@dataclass(frozen=True, eq=False)
+class _WindowCrops(Crops):
+    """The plan of one batch."""
+
+    window: Integers
+    position: Integers
+
+
+class WindowLoader:
+    """Every whole, non-overlapping window of every track, track after track in index order; one pass per iteration.
+
+    The windows are numbered through (``position``) and shared out to the ranks in runs whose sizes differ by at most
+    one, so ranks can write disjoint rows of one array. The samples after a track's last whole window are not read.
+
+    Args:
+        shards: folder of shards.
+        batch_size: windows per batch and rank.
+        sample_rate: Hz the shards must have; None takes what they have.
+        window_frames: samples per window; None takes the encoder's crop for the sample rate.
+        splits: which tracks to use.
+        rank: this process, ``0 .. world_size - 1``.
+        world_size: processes that share the windows.
+        device: where batches go, ``"cpu"`` or a CUDA device.
+        threads: reading threads; None takes the cores available, at most 4.
+
+    Attributes:
+        tracks: the tracks in use, as flat arrays of shape ``[N]``.
+        windows_per_track: int64 ``[N]``.
+        total_windows: their sum, over all ranks.
+
+    Raises:
+        ConfigError: settings that cannot be used.
+        ShardError: shards that are missing or damaged, or a track shorter than the window. While iterating too.
+    """
+
+    def __init__(
+        self,
+        shards: str | os.PathLike[str],
+        *,
+        batch_size: int,
+        sample_rate: int | None = None,
+        window_frames: int | None = None,
+        splits: Sequence[str] = SPLITS,
+        rank: int = 0,
+        world_size: int = 1,
+        device: str | torch.device = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch size is {batch_size}: at least 1 window is needed")
+        if world_size < 1 or not 0 <= rank < world_size:
+            raise ConfigError(f"rank {rank} of world size {world_size}: the rank must lie in 0 .. world size - 1")
+        shard_set = open_shards(shards)
+        self.sample_rate = check_sample_rate(shard_set, sample_rate)
+        self.window_frames = crop_frames_for(self.sample_rate, window_frames)
+        self.batch_size = batch_size
+        self.device = usable_device(device)
+        self.tracks = shard_set.tracks(splits)
+        self._reader = CropReader(shard_set, self.tracks, self.window_frames)
+        self.windows_per_track: Integers = self.tracks.frames // self.window_frames
+        self._first_position = np.cumsum(self.windows_per_track) - self.windows_per_track
+        self.total_windows = int(self.windows_per_track.sum())
+        self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
+        self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
+        self._threads = ReaderThreads(threads if threads is not None else default_threads())
+
+    def __len__(self) -> int:
+        """Batches of this rank."""
+        return (len(self._share) + self.batch_size - 1) // self.batch_size
+
+    def __iter__(self) -> Iterator[WindowBatch]:
+        prefetch = Prefetcher(self._plan(), self._reader, self._threads, self._slabs, self.device, DEPTH)
+        try:
+            for crops, pcm in prefetch:
+                yield WindowBatch(
+                    pcm=pcm[:, 0],
+                    track=torch.from_numpy(self.tracks.row[crops.tracks]),
+                    window=torch.from_numpy(crops.window),
+                    position=torch.from_numpy(crops.position),
+                )
+        finally:
+            prefetch.cancel()
+
+    def close(self) -> None:
+        """Stop the threads and close the shards. Batches already delivered stay valid."""
+        self._threads.close()
+        self._reader.files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _plan(self) -> Iterator[_WindowCrops]:
+        for begin in range(0, len(self._share), self.batch_size):
+            position = np.array(self._share[begin : begin + self.batch_size], dtype=np.int64)
+            # Every track has a window, so first positions rise: the track is the last one that begins here or before.
+            tracks = np.searchsorted(self._first_position, position, side="right") - 1
+            window = position - self._first_position[tracks]
+            yield _WindowCrops(tracks, (window * self.window_frames)[:, None], window, position)

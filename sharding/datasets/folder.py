@@ -1,0 +1,72 @@
+"""Data set `folder`: any tree of audio files, with or without a ``labels.csv`` in its root."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from clmr.errors import SourceError
+from sharding.datasets.catalog import Catalog, Recording
+from sharding.datasets.labels_csv import LabelRow, Labels, read_labels
+from sharding.datasets.tree import Tree, make_key, readable_name, walk
+from sharding.faults import Fault
+
+LABELS_FILE = "labels.csv"
+UNLABELLED = LabelRow(frozenset(), None, None)
+
+
+def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
+    """List a folder's recordings.
+
+    Every audio file is a recording, and so is every row of ``labels.csv`` whose file is not there, and every folder
+    that cannot be listed: those two are skipped with their reason. Where ``labels.csv`` has splits, audio files it
+    does not list are skipped too, as `unlisted`; they count under train. Without splits, songs are drawn for them.
+
+    Raises:
+        SourceError: no such folder, no audio in it, or a ``labels.csv`` that cannot be used.
+    """
+    if not source.is_dir():
+        raise SourceError(f"{source} is not a folder; give one that holds audio files (mp3, ogg, opus, flac, wav ...)")
+    tree = walk(source)
+    if "" in tree.closed:
+        raise SourceError(f"{source} cannot be listed: permission denied; change its mode or run as its owner")
+    listing = source / LABELS_FILE
+    labels = read_labels(listing) if listing.is_file() else Labels({}, has_splits=False)
+    names = sorted({*tree.audio, *labels.rows})
+    if not names and not tree.closed:
+        raise SourceError(
+            f"{source} holds no audio among its {len(tree.others)} files; "
+            f"expected mp3, ogg, opus, flac, wav, aiff or au files, in any subfolders"
+        )
+    vocabulary = tuple(sorted(set().union(*(row.tags for row in labels.rows.values()))))
+    rows = {name: labels.rows.get(name, UNLABELLED) for name in [*names, *tree.closed]}
+    songs = {name: row.song_id or readable_name(name) for name, row in rows.items()}
+    splits = draw_splits(songs.values(), seed)
+    unlisted = set(tree.audio) - set(labels.rows) if labels.has_splits else set()
+
+    def recording(name: str) -> Recording:
+        row = rows[name]
+        split = (row.split or "train") if labels.has_splits else splits[songs[name]]
+        fault = Fault.UNLISTED if name in unlisted else Fault.UNREADABLE if name in tree.closed else None
+        tags = tuple(sorted(row.tags))
+        return Recording(make_key(name), songs[name], split, tags, source / name, readable_name(name), fault)
+
+    return Catalog(dataset, vocabulary, tuple(map(recording, rows)), _count_ignored(tree, labels))
+
+
+def draw_splits(songs: Iterable[str], seed: int) -> dict[str, str]:
+    """Train, valid and test for 80, 10 and 10 % of the songs, exactly, drawn by rank of a seeded hash.
+
+    Valid and test get n / 10 songs each, halves rounded up: from 5 songs on no split is empty, and train never is.
+    """
+    ranked = sorted(set(songs), key=lambda song: hashlib.sha256(f"{seed}/{song}".encode()).digest())
+    held_out = (len(ranked) + 5) // 10
+    return {
+        song: "valid" if rank < held_out else "test" if rank < 2 * held_out else "train"
+        for rank, song in enumerate(ranked)
+    }
+
+
+def _count_ignored(tree: Tree, labels: Labels) -> int:
+    return sum(name != LABELS_FILE and name not in labels.rows for name in tree.others)

@@ -1,0 +1,38 @@
+"""Why a recording was left out: the short, stable names in the index, the manifest and every summary."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """One reason for leaving a recording out of the shards."""
+
+    MISSING = "missing"
+    """No file there: a row of ``labels.csv``, or a symbolic link, that leads nowhere."""
+    UNLISTED = "unlisted"
+    """``labels.csv`` gives every recording its split, but has no row for this file."""
+    UNREADABLE = "unreadable"
+    """The operating system refuses it: permissions, a loop of links, a pipe, a failing disk."""
+    EMPTY = "empty"
+    """0 bytes."""
+    UNDECODABLE = "undecodable"
+    """Not audio, or of a kind libsndfile does not read."""
+    TRUNCATED = "truncated"
+    """The stream breaks off before the end that its header promises."""
+    NOT_FINITE = "not_finite"
+    """A sample is NaN or infinite."""
+    TOO_SHORT = "too_short"
+    """Shorter than one crop of the encoder at the target rate."""
+    TOO_LONG = "too_long"
+    """More samples than the 4 GiB of a WAV file hold (27 hours at 22.05 kHz)."""
+    SILENT = "silent"
+    """Every sample is zero after rounding to 16 bits."""
+
+
+class RecordingError(Exception):
+    """A recording has to be left out; caught and counted by its fault, it never reaches the user as an error."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault

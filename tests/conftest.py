@@ -1,0 +1,37 @@
+"""What every test shares: programs of other people are required, and a missing one is counted, never hidden."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+GAPS: Counter[str] = Counter()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(program, ...): left out, and counted, where a program is not installed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = [program for marker in item.iter_markers("needs") for program in marker.args]
+        missing = [program for program in needed if shutil.which(program) is None]
+        for program in missing:
+            GAPS[program] += 1
+        if missing:
+            item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is not installed"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if GAPS and os.environ.get("CLMR_NO_GAPS") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for program, count in sorted(GAPS.items()):
+        terminalreporter.write_line(f"gap: {count} tests left out because {program} is not installed")
+    if GAPS and os.environ.get("CLMR_NO_GAPS"):
+        terminalreporter.write_line("gap: CLMR_NO_GAPS is set, so this run fails")

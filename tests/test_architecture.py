@@ -1,0 +1,90 @@
+"""The layout holds: who may import whom, which third party lives where, and no file of train/ hides a module."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("clmr", "sharding", "loaders", "train")
+
+# What each package may import of the other three, as module prefixes.
+ALLOWED = {
+    "clmr": (),
+    "sharding": ("clmr.errors",),
+    "loaders": ("clmr", "sharding.format"),
+    "train": ("clmr", "loaders", "sharding.format", "sharding.publish"),
+}
+# clmr/cli.py is the roof: it names every command and imports one when it is asked for.
+ROOF = "clmr/cli.py"
+
+# Third parties that may appear in these files only (of the four packages).
+CONFINED = {
+    "soundfile": ("sharding/decode.py", "sharding/datasets/demo"),
+    "soxr": ("sharding/decode.py",),
+    "pyarrow": ("sharding/", "train/features.py"),
+    "webdataset": ("loaders/webdataset.py",),
+    "nvidia": ("loaders/dali.py",),
+    "obstore": ("loaders/store.py",),
+    "sklearn": ("clmr/metrics.py", "train/probe.py", "train/report.py"),
+    "click": ("clmr/cli.py", "sharding/__main__.py", "loaders/__main__.py", "train/"),
+    "tqdm": ("sharding/", "train/"),
+    "scipy": (),
+}
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of the modules a file imports, wherever in the file, and for `from a import b` also `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    package = place.split("/", maxsplit=1)[0]
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top in PACKAGES and top != package and place != ROOF:
+            assert any(within(name, prefix) for prefix in ALLOWED[package]), f"{place} imports {name}"
+        if top in CONFINED:
+            assert place.startswith(CONFINED[top]), f"{place} imports {name}"
+
+
+def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text("def f():\n    from sharding.decode import decode\n    import soundfile\n")
+    assert set(imports(file)) == {"sharding.decode.decode", "soundfile"}
+
+
+def test_train_hides_no_module() -> None:
+    """Torchrun puts train/ first on the module path, so a file there must not bear another module's name."""
+    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    names = {path.stem for path in (ROOT / "train").glob("*.py")} - {"__init__"}
+    assert not names & taken
+
+
+def test_files_are_short_and_have_docstrings() -> None:
+    for path in sources():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300, f"{path} is too long to read in one sitting"
+        assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+        assert path.stem not in {"utils", "common", "helpers"}

@@ -1,0 +1,92 @@
+"""Checkpoints of a pretraining run: written whole, found again after any kind of death, loaded without running code."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clmr import SampleCNN
+from clmr.errors import ClmrError, ResumeError
+from sharding.publish import publish
+
+KEEP = 2  # besides step 0, the initial weights that every comparison needs
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Where the checkpoint after ``step`` optimiser steps lies."""
+    return run / "checkpoints" / f"step-{step:08d}.pt"
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*.pt"))
+
+
+def save(run: Path, step: int, state: dict[str, Any]) -> Path:
+    """Write a checkpoint whole, then drop the older ones beyond the last two and step 0."""
+    target = checkpoint_path(run, step)
+    with publish(target) as path:
+        torch.save({"step": step, **state}, path)
+    for old in checkpoints(run)[:-KEEP]:
+        if old != checkpoint_path(run, 0):
+            old.unlink()
+    return target
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read one checkpoint; only tensors and plain values are unpickled.
+
+    Raises:
+        ResumeError: missing, damaged, or not a checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ResumeError(f"{path} does not exist") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise ResumeError(f"{path} is damaged or no checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(state, dict) or not {"step", "model", "encoder_config"} <= set(state):
+        raise ResumeError(f"{path} is not a checkpoint of train/pretrain.py")
+    return state
+
+
+def latest(run: Path) -> dict[str, Any] | None:
+    """The newest readable checkpoint of a run, or None in a fresh one; a damaged one is named and passed over."""
+    for path in reversed(checkpoints(run)):
+        try:
+            return load(path)
+        except ResumeError as error:
+            print(f"warning: {error}; trying the one before", file=sys.stderr)
+    return None
+
+
+def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN, str]:
+    """The trained encoder in evaluation mode, and the name of the file it came from.
+
+    Args:
+        run: a run folder, whose newest checkpoint is taken, or
+        checkpoint: one checkpoint file.
+    """
+    if (run is None) == (checkpoint is None):
+        raise ResumeError("give a run folder or a checkpoint file, one of the two")
+    path = checkpoint
+    if path is None:
+        assert run is not None
+        found = checkpoints(run)
+        if not found:
+            raise ResumeError(f"{run} holds no checkpoint; pretrain there first (train/pretrain.py --run {run})")
+        path = found[-1]
+    state = load(path)
+    try:
+        encoder = SampleCNN(**state["encoder_config"])
+        prefix = "encoder."
+        encoder.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in state["model"].items() if name.startswith(prefix)}
+        )
+    except (TypeError, RuntimeError, ClmrError) as error:
+        raise ResumeError(f"{path} does not fit this version's encoder ({str(error).splitlines()[0]})") from error
+    return encoder.eval(), str(path)

@@ -1,0 +1,192 @@
+"""The whole chain on a corpus it makes itself, ending in a table: does pretraining beat the same encoder untrained?
+
+    make demo
+
+Every stage is a command a user would type, printed before it runs; the numbers come out of the files they write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from clmr.errors import ConfigError, one_line_errors
+from sharding.publish import publish
+from train.report import draw_loss
+from train.runlog import read_log
+
+SAMPLE_RATE = 8000
+LIMITS = """
+What these numbers do not show: anything about recorded music. The songs are rendered by this project, share its
+instruments and are few; tempo and timbre are easier here than in life. The encoder is narrow and trains for about a
+minute, without the paper's pitch shift and reverb. Seeds vary the weights and the crops, not the corpus, so the
+spread says nothing about other corpora. The scores are not comparable with the paper's tables."""
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """The demo's fixed sizes: steps, not seconds, so that a slow machine gets the same scores later."""
+
+    steps: int = 600
+    calibration_steps: int = 30
+    """Steps at learning rate 0 that give the untrained encoder batch-norm statistics of the data."""
+    seeds: int = 3
+    width: int = 128
+    batch_size: int = 48
+    temperature: float = 0.2
+    learning_rate: float = 3e-3
+    probe_learning_rate: float = 3e-3
+    probe_patience: int = 20
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Print and run one command of the project; its failure ends the demo with its own message."""
+    print(f"\n$ python {' '.join(arguments)}", flush=True)
+    code = subprocess.run([sys.executable, *arguments], check=False).returncode
+    if code:
+        raise ConfigError(f"the command above failed with exit status {code}; mend that and run the demo again")
+
+
+def scores_of(system: Sequence[Path]) -> dict[str, Any]:
+    """Test scores of one system over its seeds, from the probes' scores.json."""
+    probes = [json.loads((folder / "scores.json").read_text(encoding="utf-8")) for folder in system]
+    test = [score for probe in probes for score in probe["test"]]
+    return {
+        "roc_auc": [score["tag"]["roc_auc"] for score in test],
+        "pr_auc": [score["tag"]["pr_auc"] for score in test],
+        "item_roc_auc": [score["item"]["roc_auc"] for score in test],
+        "item_pr_auc": [score["item"]["pr_auc"] for score in test],
+        "per_tag": {
+            tag: [score["tag"]["per_tag"][tag]["roc_auc"] for score in test] for tag in test[0]["tag"]["per_tag"]
+        },
+        "prevalence": test[0]["tag"]["prevalence"],
+    }
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation, as ``.729 +- .004``."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.4f} +- {deviation:.4f}"
+
+
+def table(systems: dict[str, dict[str, Any]], seeds: int) -> str:
+    """The demo's closing table, as Markdown."""
+    prevalence = systems["pretrained"]["prevalence"]
+    lines = [
+        f"| test songs, mean +- sd of {seeds} seeds | tag ROC-AUC | tag PR-AUC | item ROC-AUC | item PR-AUC |",
+        "|---|---|---|---|---|",
+        f"| chance | .5000 | {prevalence:.4f} | .5000 | - |",
+    ]
+    lines += [
+        f"| {name} | {spread(scores['roc_auc'])} | {spread(scores['pr_auc'])} "
+        f"| {spread(scores['item_roc_auc'])} | {spread(scores['item_pr_auc'])} |"
+        for name, scores in systems.items()
+    ]
+    return "\n".join(lines)
+
+
+def per_tag_table(systems: dict[str, dict[str, Any]], baseline: str) -> str:
+    """ROC-AUC of every tag, pretrained against the baseline, gains first, losses last."""
+    before, after = systems[baseline]["per_tag"], systems["pretrained"]["per_tag"]
+    change = {tag: np.mean(after[tag]) - np.mean(before[tag]) for tag in after}
+    lines = [f"| tag | {baseline} | pretrained | change |", "|---|---|---|---|"]
+    lines += [
+        f"| {tag} | {np.mean(before[tag]):.3f} | {np.mean(after[tag]):.3f} | {change[tag]:+.3f} |"
+        for tag in sorted(change, key=lambda tag: -change[tag])
+    ]
+    return "\n".join(lines)
+
+
+def verdict(systems: dict[str, dict[str, Any]], baseline: str) -> str:
+    """One sentence: how often and by how much pretraining beat the baseline, seed by seed."""
+    gains = np.subtract(systems["pretrained"]["roc_auc"], systems[baseline]["roc_auc"])
+    return (
+        f"Pretraining beats the {baseline} encoder on test ROC-AUC in {int((gains > 0).sum())} of {len(gains)} seeds, "
+        f"by {spread(gains.tolist())} (each seed: {', '.join(f'{gain:+.4f}' for gain in gains)})."
+    )
+
+
+def pretrain_arguments(plan: DemoPlan, shards: Path, run: Path, seed: int, *, trained: bool) -> list[str]:
+    """The pretraining command of one seed; untrained means learning rate 0, which only settles the batch norms."""
+    steps, rate = (plan.steps, plan.learning_rate) if trained else (plan.calibration_steps, 0.0)
+    options = {
+        "--shards": shards,
+        "--run": run,
+        "--steps": steps,
+        "--learning-rate": rate,
+        "--seed": seed,
+        "--width": plan.width,
+        "--batch-size": plan.batch_size,
+        "--temperature": plan.temperature,
+        "--device": "cpu",
+    }
+    return ["train/pretrain.py", *(str(word) for pair in options.items() for word in pair)]
+
+
+def probe_features(plan: DemoPlan, features: Path, out: Path, seed: int) -> Path:
+    """Probe one feature folder with one seed; returns where the scores are."""
+    arguments = ["train/probe.py", "--features", str(features), "--out", str(out), "--first-seed", str(seed)]
+    arguments += ["--seeds", "1", "--learning-rate", str(plan.probe_learning_rate)]
+    arguments += ["--patience", str(plan.probe_patience)]
+    run_command(arguments)
+    return out
+
+
+def run_chain(plan: DemoPlan, work: Path, jobs: int) -> dict[str, dict[str, Any]]:
+    """Corpus, shards, three systems, features, probes; returns the scores of each system."""
+    source, shards = Path("data/raw/demo"), Path("data/shards/demo")
+    build = ["-m", "sharding", "build", "demo", "--source", str(source), "--out", str(shards)]
+    run_command([*build, "--sample-rate", str(SAMPLE_RATE), "--jobs", str(jobs)])
+    run_command(["-m", "sharding", "verify", str(shards)])
+
+    spectrum = work / "log-spectrum"
+    embed = ["train/embed.py", "--shards", str(shards)]
+    run_command([*embed, "--baseline", "log-spectrum", "--out", str(spectrum / "features")])
+    probes: dict[str, list[Path]] = {"log-spectrum statistics": [], "untrained": [], "pretrained": []}
+    for seed in range(plan.seeds):
+        out = spectrum / f"probe-{seed}"
+        probes["log-spectrum statistics"].append(probe_features(plan, spectrum / "features", out, seed))
+    for name in ("untrained", "pretrained"):
+        for seed in range(plan.seeds):
+            run = work / f"{name}-{seed}"
+            run_command(pretrain_arguments(plan, shards, run, seed, trained=name == "pretrained"))
+            run_command([*embed, "--run", str(run), "--device", "cpu", "--out", str(run / "features")])
+            probes[name].append(probe_features(plan, run / "features", run / "probe", seed))
+    return {name: scores_of(folders) for name, folders in probes.items()}
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes for the sharder.")
+@click.option("--work", type=click.Path(path_type=Path), default=Path("runs/demo"), help="Where the runs go.")
+@one_line_errors()
+def main(jobs: int, work: Path) -> None:
+    """Run the chain end to end on the CPU; finished stages of an earlier try are not done again."""
+    began = time.monotonic()
+    plan = DemoPlan()
+    os.chdir(Path(__file__).resolve().parent.parent)  # the commands below are the README's, typed at the top
+    systems = run_chain(plan, work, jobs)
+    logs = {f"seed {seed}": read_log(work / f"pretrained-{seed}") for seed in range(plan.seeds)}
+    draw_loss(logs, work / "loss.png")
+    text = "\n\n".join(
+        [table(systems, plan.seeds), verdict(systems, "untrained"), per_tag_table(systems, "untrained"), LIMITS.strip()]
+    )
+    with publish(work / "demo.md") as path:
+        path.write_text(text + "\n", encoding="utf-8")
+    with publish(work / "demo.json") as path:
+        path.write_text(json.dumps({"plan": asdict(plan), "systems": systems}, indent=2) + "\n", encoding="utf-8")
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    click.echo(f"\n{text}\n\n{work}/demo.md, {work}/demo.json, {work}/loss.png; took {minutes} min {seconds} s")
+
+
+if __name__ == "__main__":
+    main()

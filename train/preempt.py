@@ -1,0 +1,31 @@
+"""SIGTERM and Ctrl-C end a run at the next step boundary, on every rank at the same one."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+
+class StopRequest:
+    """Remembers that this process was asked to stop; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def agreed(self) -> bool:
+        """True when any rank was asked to stop; all ranks get the same answer at the same step."""
+        if not dist.is_initialized():
+            return self.signal is not None
+        asked = torch.tensor(self.signal is not None, dtype=torch.int32)
+        dist.all_reduce(asked, op=dist.ReduceOp.MAX)
+        return bool(asked.item())

@@ -1,0 +1,85 @@
+"""What a pretraining run was asked for: one frozen dataclass, checked, saved beside the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from clmr.errors import ConfigError, ResumeError
+from sharding.publish import publish
+
+PRECISIONS = ("float32", "bf16", "float64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings:
+    """Settings of train/pretrain.py; the defaults are the paper's (sections 2.3 to 2.9)."""
+
+    shards: str
+    """Folder of shards."""
+    batch_size: int = 96
+    """Pairs in a GLOBAL batch, over all ranks; >= 2."""
+    epochs: int | None = None
+    """Passes over the tracks; give this or ``steps``."""
+    steps: int | None = None
+    """Optimiser steps; 0 writes the initial weights only."""
+    width: int = 512
+    """Length of the encoder's representation h; its channels scale with it."""
+    projection: int = 128
+    """Length of the projection z that the loss sees."""
+    temperature: float = 0.5
+    """tau of eq. 1; > 0."""
+    learning_rate: float = 3e-4
+    """Of Adam, beta 0.9 and 0.999; 0 trains nothing but the batch-norm statistics."""
+    augment: str = "paper"
+    """Preset of clmr.augment."""
+    seed: int = 0
+    """Of the initial weights and of every draw."""
+    precision: str = "float32"
+    """float32, bf16 (autocast) or float64 (for parity checks)."""
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ConfigError("give --epochs or --steps, one of the two")
+        if (self.epochs or 0) < 0 or (self.steps or 0) < 0:
+            raise ConfigError("--epochs and --steps are at least 0")
+        if self.batch_size < 2:
+            raise ConfigError(f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs")
+        if not self.temperature > 0:
+            raise ConfigError(f"--temperature {self.temperature}: must be greater than 0")
+        if not self.learning_rate >= 0:
+            raise ConfigError(f"--learning-rate {self.learning_rate}: must be at least 0")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"--precision {self.precision}: one of {', '.join(PRECISIONS)}")
+
+
+# A longer run may go on from a shorter one, and shards may move; everything else decides the weights.
+FREE_ON_RESUME = {"shards", "epochs", "steps"}
+
+
+def save_config(run: Path, config: dict[str, Any]) -> None:
+    """Write ``config.json`` of a run, whole."""
+    with publish(run / "config.json") as path:
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def check_resume(run: Path, settings: PretrainSettings) -> None:
+    """Refuse to go on in ``run`` with settings that would make other weights.
+
+    Raises:
+        ResumeError: names the first setting that differs, both values and the remedy.
+    """
+    path = run / "config.json"
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ResumeError(f"{path} is missing or damaged beside checkpoints ({error}); give a new --run") from error
+    now = asdict(settings)
+    for name in (field.name for field in fields(settings) if field.name not in FREE_ON_RESUME):
+        if saved.get(name) != now[name]:
+            raise ResumeError(
+                f"{run} was begun with {name} = {saved.get(name)}, not {now[name]}: "
+                "repeat that setting or give a new --run"
+            )
