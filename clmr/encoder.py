@@ -1,56 +1,146 @@
-"""SampleCNN, the paper's encoder: a waveform crop in, one feature vector out (paper section 2.3; Lee et al., 2018)."""
+"""SampleCNN, the paper's encoder: a waveform crop in, one feature vector out (paper section 2.3; Lee et al., 2018).
+
+Eleven convolutions, each with batch normalisation and ReLU; the nine middle ones pool. At 22.05 kHz and width 512:
+
+    convolution   0        1, 2      3         4 .. 8    9        10
+    channels      128      128       256       256       512      512
+    kernel        3        3         3         3         3        3
+    pooling       stride 3 3         3         3         3        -
+    frames        19,683   6,561 ..  729       243 .. 3  1        1
+"""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clmr.batchnorm import GlobalBatchNorm1d
+from clmr.batchnorm import GlobalBatchNorm1d, Moments, over_ranks
 from clmr.errors import ConfigError
 
-# Kernel size of the nine middle convolutions, which is also the stride of the pooling behind each.
+# The nine middle blocks: the pooling's size and stride, which is also the convolution's kernel size.
 POOLS = {
     22050: (3, 3, 3, 3, 3, 3, 3, 3, 3),
     16000: (3, 3, 3, 3, 3, 3, 5, 2, 2),
     8000: (3, 3, 3, 2, 2, 4, 4, 2, 2),
 }
-# Output channels of the eleven convolutions, in quarters of the width.
-QUARTERS = (1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4)
+STEM = 3  # kernel and stride of the first convolution
+QUARTERS = (1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4)  # output channels of the eleven convolutions, in quarters of the width
 
 
 def crop_frames(sample_rate: int) -> int:
-    """Samples in the one crop length the encoder takes: 59,049 at 22.05 kHz, 43,740 at 16 kHz, 20,736 at 8 kHz."""
+    """Samples of the one crop length the encoder takes: 59,049 at 22.05 kHz, 43,740 at 16 kHz, 20,736 at 8 kHz.
+
+    Args:
+        sample_rate: 22050, 16000 or 8000 Hz.
+    """
     if sample_rate not in POOLS:
         raise ConfigError(f"sample rate must be one of {', '.join(map(str, POOLS))} Hz, got {sample_rate}")
-    return 3 * math.prod(POOLS[sample_rate])
+    return STEM * math.prod(POOLS[sample_rate])
 
 
 class Block(nn.Sequential):
-    """Convolution, batch normalisation, pooling and ReLU. Named children: ``0`` the convolution, ``1`` the norm."""
+    """Convolution (child ``0``), batch normalisation (child ``1``), max-pooling, ReLU.
+
+    Activations are ``[N, C, 1, T]``, channels last in memory: torch knows that layout for images only, and both the CPU
+    and the tensor cores want it. The weight keeps its Conv1d shape and is viewed as a (1, k) kernel.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, pool: int) -> None:
-        stem = channels_in == 1
-        conv = nn.Conv1d(channels_in, channels_out, kernel, stride=kernel if stem else 1, padding=0 if stem else 1)
-        super().__init__(conv, GlobalBatchNorm1d(channels_out))
-        nn.init.kaiming_uniform_(conv.weight, mode="fan_in", nonlinearity="relu")
+        super().__init__(
+            nn.Conv1d(channels_in, channels_out, kernel, padding=1),
+            GlobalBatchNorm1d(channels_out),
+        )
         self.pool = pool
+        nn.init.kaiming_uniform_(self.conv.weight, mode="fan_in", nonlinearity="relu")  # paper section 2.9
+
+    @property
+    def conv(self) -> nn.Conv1d:
+        """Child ``0``."""
+        return cast("nn.Conv1d", self[0])
+
+    @property
+    def bias(self) -> Tensor:
+        """The convolution's bias, shape ``[C_out]``."""
+        assert self.conv.bias is not None
+        return self.conv.bias
+
+    @property
+    def norm(self) -> GlobalBatchNorm1d:
+        """Child ``1``."""
+        return cast("GlobalBatchNorm1d", self[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Placeholder."""
-        conv, norm = self[0], self[1]
-        y = F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, stride=(1, conv.stride[0]), padding=(0, conv.padding[0]))
-        y = norm(y)
-        # max and ReLU commute (both are monotone), and after pooling there is less to rectify.
+        """``[N, C_in, 1, T]`` -> ``[N, C_out, 1, T / pool]``."""
+        weight, bias = self.conv.weight.unsqueeze(2), self.bias
+        if self.norm.training:
+            y = self.norm(F.conv2d(x, weight, padding=(0, 1)), offset=bias)
+        else:
+            scale, shift = self.norm.fold()
+            folded = (weight * scale[:, None, None, None]).to(x.dtype), (bias * scale + shift).to(x.dtype)
+            y = F.conv2d(x, *folded, padding=(0, 1))
         if self.pool > 1:
             y = F.max_pool2d(y, (1, self.pool))
-        return y.relu()
+        # The architecture's order is ReLU, pooling. Both are monotone, so they commute, and there is less to rectify.
+        return F.relu(y, inplace=True)
+
+
+class Stem(Block):
+    """The first block: one channel in, kernel equal to stride, no pooling.
+
+    Its convolution is a linear map of 3 samples, y = W x + b, so the moments of y follow from those of x:
+    E[y] = W E[x] + b and Var[y] = diag(W Cov[x] W^T). The normalisation is folded into W and b before y exists, which
+    spares the two largest activations of the network.
+    """
+
+    def __init__(self, channels_out: int) -> None:
+        super().__init__(1, channels_out, STEM, pool=1)
+        self.conv.stride, self.conv.padding = (STEM,), (0,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, 1, T]`` -> ``[N, C_out, 1, T / 3]``."""
+        rows = x.shape[0]
+        samples = F.pad(x.reshape(-1, STEM), (0, 1), value=1)  # [M, 4]: three samples and a 1, which carries the bias
+        weight = torch.cat([self.conv.weight[:, 0], self.bias[:, None]], dim=1)  # [C, 4]
+        moments = self._moments(samples, weight) if self.norm.training else None
+        scale, shift = self.norm.fold(moments)
+        weight = weight * scale[:, None] + F.pad(shift[:, None], (STEM, 0))
+        y = (samples @ weight.to(x.dtype).T).relu_()
+        return y.view(rows, 1, -1, y.shape[1]).permute(0, 3, 1, 2)
+
+    def _moments(self, samples: Tensor, weight: Tensor) -> Moments:
+        """The moments of the convolution's output, over all ranks, also into the running statistics."""
+        # float64, because neighbouring samples are nearly equal and the filters take their differences.
+        samples, weight = samples.double(), weight.double()
+        n = torch.full((1,), len(samples), dtype=torch.float64, device=samples.device)
+        second = samples.T @ samples / n  # [4, 4]: E[x x^T], and E[x] in the last row
+        mean = second[-1]
+        covariance = second - mean[:, None] * mean  # the last row and column are 0: a bias does not vary
+        variance = (weight @ covariance * weight).sum(dim=1).clamp(min=0)
+        moments = over_ranks(Moments(n, weight @ mean, variance))
+        self.norm.track(moments)
+        return moments
 
 
 class SampleCNN(nn.Module):
-    """Placeholder."""
+    """The encoder for one of three sample rates.
+
+    State-dict keys are those of the authors' code, ``sequential.{0..10}.{0,1}.*``; 2,368,512 parameters at 22.05 kHz
+    and width 512.
+
+    Args:
+        sample_rate: 22050, 16000 or 8000 Hz; it sets the kernels, the pooling and the length of the crop.
+        width: features per crop, a multiple of 4 and >= 16. The inner layers have a quarter or half as many channels.
+
+    Shape:
+        float ``[N, 1, crop_frames(sample_rate)]`` in +-1 -> ``[N, width]``, >= 0.
+
+    Raises:
+        ConfigError: the rate or width is not allowed, or the input has another shape.
+    """
 
     def __init__(self, sample_rate: int = 22050, width: int = 512) -> None:
         super().__init__()
@@ -59,18 +149,21 @@ class SampleCNN(nn.Module):
             raise ConfigError(f"width must be a multiple of 4 and at least 16, got {width}; the paper's is 512")
         self.sample_rate = sample_rate
         self.width = width
-        channels = [1] + [quarters * width // 4 for quarters in QUARTERS]
-        kernels = (3, *POOLS[sample_rate], 3)
-        pools = (1, *POOLS[sample_rate], 1)
-        self.sequential = nn.Sequential(*map(Block, channels[:-1], channels[1:], kernels, pools))
+        stem, *channels = (quarters * width // 4 for quarters in QUARTERS)
+        pools = POOLS[sample_rate]
+        self.sequential = nn.Sequential(
+            Stem(stem),
+            *map(Block, [stem, *channels[:-1]], channels, [*pools, 3], [*pools, 1]),
+        )
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Encode."""
+        """Encode crops."""
         if audio.ndim != 3 or audio.shape[1:] != (1, self.crop_frames):
             raise ConfigError(
                 f"the {self.sample_rate} Hz encoder takes audio of shape [N, 1, {self.crop_frames}], got "
                 f"{list(audio.shape)}; cut longer audio into windows of that many samples"
             )
-        x = audio.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.sequential(x)
+        if not audio.is_floating_point():
+            raise ConfigError(f"the encoder takes float audio in +-1, got {audio.dtype}; see clmr.augment.from_int16")
+        features: Tensor = self.sequential(audio)
         return features.flatten(1)

@@ -44,7 +44,9 @@ def contrastive_output(z_i: Tensor, z_j: Tensor, temperature: float = 0.5) -> Co
         raise ConfigError(f"temperature must be a positive number, got {temperature}; the paper uses 0.5")
     pairs = z_i.shape[0]
     if pairs * world_size() < 2:
-        raise ConfigError(f"NT-Xent needs negatives: at least 2 pairs over all ranks, got {pairs}; raise the batch size")
+        raise ConfigError(
+            f"NT-Xent needs negatives: at least 2 pairs over all ranks, got {pairs}; raise the batch size"
+        )
 
     anchors = torch.cat([z_i, z_j])
     # Half precision holds three digits; exp(similarity / tau) needs more. Autocast would undo the cast inside matmul.

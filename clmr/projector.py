@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from clmr.errors import ConfigError
 
@@ -25,8 +25,3 @@ class Projector(nn.Sequential):
             raise ConfigError(f"projector sizes must be >= 1, got width {width}, hidden {hidden}, out {out}")
         super().__init__(nn.Linear(width, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, out, bias=False))
         self.out = out
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Project features."""
-        projected: Tensor = super().forward(features)
-        return projected

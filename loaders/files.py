@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
@@ -31,7 +30,7 @@ class OpenShard:
         done = 0
         while done < len(target):
             try:
-                count = os.preadv(self.descriptor, [target[done:]], offset + done)
+                count = os.preadv(self.descriptor, [target[done:] if done else target], offset + done)
             except OSError as error:
                 raise ShardError(f"{self.path} cannot be read at byte {offset + done}: {error.strerror}") from error
             if count == 0:
@@ -43,14 +42,18 @@ class OpenShard:
 
 
 class ShardFiles:
-    """The shards of one loader by number, at most ``limit`` of them open."""
+    """The shards of one loader by number, at most ``limit`` of them open.
+
+    The one opened longest ago is closed first. Crops fall on all shards alike, so which was used last tells nothing,
+    and a hit is one look into a dict, without a lock.
+    """
 
     def __init__(self, root: Path, names: tuple[str, ...], sizes: tuple[int, ...], limit: int = OPEN_SHARDS) -> None:
         self.root = root
         self.names = names
         self.sizes = sizes
         self.limit = limit
-        self._open: OrderedDict[int, OpenShard] = OrderedDict()
+        self._open: dict[int, OpenShard] = {}
         self._versions: dict[int, tuple[int, int]] = {}
         self._lock = Lock()
 
@@ -60,15 +63,16 @@ class ShardFiles:
         Raises:
             ShardError: it is missing, or no longer the file it was.
         """
+        return self._open.get(number) or self._open_once(number)
+
+    def _open_once(self, number: int) -> OpenShard:
         with self._lock:
-            shard = self._open.get(number)
-            if shard is None:
-                shard = self._open[number] = self._open_file(number)
-                if len(self._open) > self.limit:
-                    self._open.popitem(last=False)
-            else:
-                self._open.move_to_end(number)
-            return shard
+            if number not in self._open:
+                shard = self._open_file(number)
+                while len(self._open) >= self.limit:
+                    del self._open[next(iter(self._open))]
+                self._open[number] = shard
+            return self._open[number]
 
     def _open_file(self, number: int) -> OpenShard:
         path = self.root / self.names[number]

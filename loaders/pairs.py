@@ -26,6 +26,7 @@ from loaders.transfer import usable_device
 from sharding.format import ShardSet, Tracks, open_shards
 
 VIEWS = (0, 1)
+PLANNED = 32  # batches planned at a time: NumPy's cost is per call, not per track
 DEPTH = 3  # batches in flight: one being read, one ready, one to absorb a slow read
 
 
@@ -191,12 +192,13 @@ class PairLoader:
         """The crops of this rank's rows, batch after batch, without end."""
         for epoch in count(first_epoch):
             order = self.order.epoch(epoch)[:, self._rows]
-            for step in range(first_step if epoch == first_epoch else 0, len(order)):
-                tracks = order[step]
-                keys = make_keys(self.seed, epoch, self.tracks.row[tracks], VIEWS)
+            for begin in range(first_step if epoch == first_epoch else 0, len(order), PLANNED):
+                tracks = order[begin : begin + PLANNED]
+                keys = make_keys(self.seed, epoch, self.tracks.row[tracks].reshape(-1), VIEWS).reshape(*tracks.shape, 2)
                 # Every start from which a whole crop fits is equally likely: floor(u * (frames - T + 1)), u in [0, 1).
-                starts = uniform_numpy(keys, "crop") * (self.tracks.frames[tracks] - self.crop_frames + 1)[:, None]
-                yield _PairCrops(tracks, starts.astype(np.int64), keys, epoch, step)
+                starts = uniform_numpy(keys, "crop") * (self.tracks.frames[tracks] - self.crop_frames + 1)[..., None]
+                for step, crops in enumerate(zip(tracks, starts.astype(np.int64), keys, strict=True), start=begin):
+                    yield _PairCrops(*crops, epoch, step)
 
     def _forget_prefetched(self) -> None:
         if self._prefetch is not None:

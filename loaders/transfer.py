@@ -1,8 +1,5 @@
 """Host to GPU: the copy of the next batch runs beside the computation on this one."""
 
-# mypy: untyped-calls-exclude=torch.cuda
-# (torch annotates neither its streams nor its events)
-
 from __future__ import annotations
 
 from collections import deque

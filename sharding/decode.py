@@ -26,6 +26,7 @@ QUALITY = "HQ"  # soxr: 20 bits, pass band up to 0.91 of the lower Nyquist frequ
 FULL_SCALE = 32768
 SLOWEST_RATE, FASTEST_RATE = 1_000, 768_000  # Hz; a rate outside is a damaged header, and 1 Hz would fill the memory
 LENGTH_UNKNOWN = 1 << 48  # libsndfile says 2^63 - 1 frames where a header leaves the length open
+LONGEST_SAMPLES = (2**32 - 37) // 2  # the RIFF size, 36 bytes more than the PCM, is an unsigned 32-bit integer
 MP3_SLACK_FRAMES = 2 * 1152  # encoder delay and padding, and taggers that count the Xing frame itself
 
 Pcm = npt.NDArray[np.int16]
@@ -108,6 +109,8 @@ def decode(data: bytes, sample_rate: int, shortest: int = 1) -> Decoded:
     pcm = np.concatenate([np.empty(0, np.int16), *(block for block, _ in quantised)])
     if len(pcm) < shortest:
         raise RecordingError(Fault.TOO_SHORT)
+    if len(pcm) > LONGEST_SAMPLES:
+        raise RecordingError(Fault.TOO_LONG)
     peak = max(int(pcm.max()), -int(pcm.min()))
     if peak == 0:
         raise RecordingError(Fault.SILENT)

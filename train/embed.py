@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from clmr.augment import pcm_to_float
+from clmr.augment import from_int16
 from clmr.errors import ConfigError, one_line_errors
 from loaders import WindowLoader
 from sharding.format import read_manifest
@@ -33,7 +33,7 @@ def embed(
     encoder = encoder.to(place.device).eval()
     with tqdm(total=len(loader), unit="batch", desc="embed", disable=not place.first, mininterval=0.5) as bar:
         for batch in loader:
-            features = encoder(pcm_to_float(batch.pcm))
+            features = encoder(from_int16(batch.pcm))
             writer.rows[batch.position.cpu().numpy()] = features.float().cpu().numpy()
             bar.update()
     writer.close(loader.tracks, loader.windows_per_track, origin)

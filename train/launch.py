@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from clmr.errors import ConfigError
 from clmr.memory import keep_freed_memory
@@ -28,6 +29,16 @@ class Place:
     def first(self) -> bool:
         """True for the one process that writes files and speaks."""
         return self.rank == 0
+
+
+def mean_over_ranks(*values: Tensor) -> list[float]:
+    """Scalars averaged over all ranks, fetched from the device; every rank must call it."""
+    shared = torch.stack([value.detach().double() for value in values])
+    if dist.is_initialized():
+        dist.all_reduce(shared)
+        shared /= dist.get_world_size()
+    fetched: list[float] = shared.tolist()
+    return fetched
 
 
 @contextmanager

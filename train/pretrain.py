@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN
-from clmr.augment import Chain, pcm_to_float
+from clmr.augment import Chain, from_int16
 from clmr.errors import one_line_errors
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from train import checkpoint
-from train.launch import DEVICES, Place, placed
+from train.launch import DEVICES, Place, mean_over_ranks, placed
 from train.preempt import StopRequest
 from train.runlog import RunLog
 from train.settings import PRECISIONS, PretrainSettings, check_resume, save_config
@@ -46,7 +46,7 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
 def make_views(batch: Batch, chain: Chain) -> Tensor:
     """int16 crops ``[b, 2, T]`` to augmented views ``[2, b, 1, T]``: one chain call for both views of every track."""
     pairs, _, frames = batch.pcm.shape
-    crops = pcm_to_float(batch.pcm.transpose(0, 1).reshape(2 * pairs, frames))
+    crops = from_int16(batch.pcm.transpose(0, 1))
     views = chain(crops, batch.keys.transpose(0, 1).reshape(2 * pairs))
     return views.view(2, pairs, 1, frames)
 
@@ -131,23 +131,28 @@ class Trainer:
         }
 
 
+class Saver:
+    """Writes a checkpoint of the trainer, once for each step it is asked at, from the first rank."""
+
+    def __init__(self, trainer: Trainer, run: Path) -> None:
+        self.trainer, self.run = trainer, run
+        self.saved = trainer.step_count if checkpoint.checkpoint_path(run, trainer.step_count).exists() else None
+
+    def __call__(self) -> None:
+        if self.saved != self.trainer.step_count and self.trainer.place.first:
+            checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
+        self.saved = self.trainer.step_count
+
+
 def train(trainer: Trainer, run: Path, checkpoint_every: int) -> bool:
     """Train to the last step; False when a signal ended it earlier. Either way the last step is in a checkpoint."""
-    place, stop = trainer.place, StopRequest()
-    log = RunLog(run, start=trainer.step_count, total=trainer.total, active=place.first)
+    save = Saver(trainer, run)
+    if trainer.step_count == 0:
+        save()  # the initial weights: what the pretrained encoder is compared with
     batches = epochs_of(trainer.loader)
-    saved = trainer.step_count if checkpoint.checkpoint_path(run, trainer.step_count).exists() else None
-    since, waited = time.perf_counter(), 0.0
-
-    def save() -> None:
-        nonlocal saved
-        if place.first and saved != trainer.step_count:
-            checkpoint.save(run, trainer.step_count, trainer.state())
-        saved = trainer.step_count
-
-    try:
-        if saved is None:
-            save()  # the initial weights: what the pretrained encoder is compared with
+    since, waited, logged = time.perf_counter(), 0.0, trainer.step_count
+    first = trainer.place.first
+    with RunLog(run, start=logged, total=trainer.total, active=first) as log, StopRequest() as stop:
         while trainer.step_count < trainer.total and not stop.agreed():
             asked = time.perf_counter()
             batch = next(batches)
@@ -156,23 +161,22 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int) -> bool:
             log.advance()
             step = trainer.step_count
             if step % LOG_EVERY == 0 or step == trainer.total:
-                now, logged = time.perf_counter(), (step - 1) % LOG_EVERY + 1
+                mean_loss, mean_accuracy = mean_over_ranks(loss, accuracy)
+                now = time.perf_counter()
                 log.write(
                     {
                         "step": step,
                         "epoch": batch.epoch,
-                        "loss": loss.item(),
-                        "contrastive_accuracy": accuracy.item(),
-                        "pairs_per_second": logged * trainer.settings.batch_size / (now - since),
+                        "loss": mean_loss,
+                        "contrastive_accuracy": mean_accuracy,
+                        "pairs_per_second": (step - logged) * trainer.settings.batch_size / (now - since),
                         "wait_share": waited / (now - since),
                     }
                 )
-                since, waited = now, 0.0
+                since, waited, logged = now, 0.0, step
             if step % checkpoint_every == 0:
                 save()
         save()
-    finally:
-        log.close()
     return trainer.step_count >= trainer.total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
@@ -63,8 +63,10 @@ class RunLog:
             f"loss {entry['loss']:.4f}, {entry['pairs_per_second']:.0f} pairs/s, waiting {entry['wait_share']:.0%}"
         )
 
-    def close(self) -> None:
-        """Flush and close everything."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self.active:
             self._bar.close()
             self._board.close()

@@ -31,7 +31,7 @@ class Filter:
     """Lowest and highest cutoff of the high-pass in Hz."""
 
     kind: Literal["first-order", "sinc"] = "first-order"
-    """``first-order``: 6 dB per octave, the paper's essentia filters; ``sinc``: far steeper, the authors' later code."""
+    """``first-order``: the paper's essentia filters, 6 dB per octave. ``sinc``: the authors' later code, steeper."""
 
     def __post_init__(self) -> None:
         check_probability(self.name, self.probability)

@@ -45,7 +45,7 @@ class Gain:
         low, high = self.db
         return {"db": low + (high - low) * draw.uniform(keys, "gain.db")}
 
-    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:  # noqa: ARG002
+    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`gain`."""
         louder = gain(audio, columns["db"])
         return louder.clamp(-1, 1) if self.clamp else louder

@@ -52,6 +52,6 @@ class Noise:
         amplitude = quiet + (loud - quiet) * draw.uniform(keys, "noise.snr_db")
         return {"snr_db": -20 * torch.log10(amplitude), "key": keys}
 
-    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:  # noqa: ARG002
+    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`add_noise`."""
         return add_noise(audio, columns["snr_db"], columns["key"])

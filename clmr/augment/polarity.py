@@ -27,10 +27,10 @@ class Polarity:
     def __post_init__(self) -> None:
         check_probability(self.name, self.probability)
 
-    def draw(self, keys: Tensor) -> Columns:  # noqa: ARG002  # nothing to draw
+    def draw(self, keys: Tensor) -> Columns:  # nothing to draw
         """No parameters."""
         return {}
 
-    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:  # noqa: ARG002
+    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`invert_polarity`."""
         return invert_polarity(audio)

@@ -1,7 +1,7 @@
 """The demo corpus: songs this project plays itself, as real audio files with labels.
 
-    <folder>/album-00/song-0000-3f9a1c.mp3 ...   MP3, Ogg Vorbis, FLAC and WAV at 44.1, 22.05 and 16 kHz, mono and stereo
-    <folder>/labels.csv                          path, tags, split, song_id; written last: it is there when all songs are
+    <folder>/album-00/song-0000-3f9a1c.mp3 ...   MP3, Ogg Vorbis, FLAC, WAV at 44.1, 22.05, 16 kHz, mono and stereo
+    <folder>/labels.csv                          path, tags, split, song_id; written last, when all songs are there
 
 A song is a pure function of (seed, number), so any number of jobs, kills and restarts give the same files.
 """
@@ -97,10 +97,12 @@ def encode(pcm: npt.NDArray[np.int16], rate: int, extension: str) -> bytes:
         extension: ``"mp3"``, ``"ogg"``, ``"flac"`` or ``"wav"``.
     """
     container, codec = CODECS[extension]
+    # PCM files take the integers as they are; the MP3 encoder of libsndfile 1.2.2 garbles stereo unless it gets floats.
+    signal = pcm if codec == "PCM_16" else pcm.astype(np.float32) / 32768
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", rate, pcm.shape[1], codec, format=container) as writer:
         for at in range(0, len(pcm), 1 << 16):  # the Vorbis encoder keeps a write on its stack
-            writer.write(pcm[at : at + (1 << 16)])
+            writer.write(signal[at : at + (1 << 16)])
     encoded = file.getvalue()
     return set_serial(encoded, 1) if extension == "ogg" else encoded
 
@@ -151,7 +153,9 @@ def _write_songs(folder: Path, seed: int, numbers: list[int], jobs: int, songs: 
             for _ in pool.map(partial(write_song, folder, seed), numbers):
                 bar.update()
     except BrokenProcessPool as error:
-        raise SourceError(f"{folder}: a process making songs was killed (out of memory?): run it again to go on") from error
+        raise SourceError(
+            f"{folder}: a process making songs was killed (out of memory?): run it again to go on"
+        ) from error
 
 
 def _start_worker() -> None:

@@ -17,7 +17,9 @@ T = TypeVar("T")
 FORMS = ("AABA", "ABAB", "ABAC", "ABCA")
 SECTION_SECONDS = 7.5
 LEAD, ACCOMPANIMENT, THIRD, BASS, DRUMS = "lead", "accompaniment", "third", "bass", "drums"
-LOWEST = {LEAD: 64, ACCOMPANIMENT: 53, THIRD: 60, BASS: 33}  # MIDI number at the bottom of each part's octave
+
+ABOVE = {LEAD: 14, THIRD: 9}  # semitones from the bottom of the accompaniment's octave to that of the part's
+BASS_LOWEST = 33  # MIDI number of the A below the bass clef
 
 CHORD_RHYTHMS = ((0.0,), (0.0, 2.0), (0.0, 1.5, 2.5), (0.0, 1.0, 2.0, 3.0), (1.0, 3.0), (0.5, 1.5, 2.5, 3.5))
 ARPEGGIOS = ((0, 1, 2, 3), (3, 2, 1, 0), (0, 1, 2, 3, 2, 1), (0, 2, 1, 2), (0, 3, 1, 2))
@@ -72,9 +74,8 @@ def compose(score: Score) -> list[Note]:
     while bar * bar_seconds < score.recording.seconds:
         section, within = divmod(bar, bars)
         now = material[form[section % len(form)]]
-        for note in _bar(score, now, within):
-            if note.part != now.resting:
-                notes.append(_humanise(note, bar * bar_seconds, score, chance))
+        playing = (note for note in _bar(score, now, within) if note.part != now.resting)
+        notes.extend(_humanise(note, bar * bar_seconds, score, chance) for note in playing)
         bar += 1
     return sorted(notes)
 
@@ -115,7 +116,7 @@ def _bar(score: Score, now: Material, number: int) -> Iterator[Note]:
     tonic = 48 + score.key
     melody, line = (THIRD, LEAD) if now.swapped and score.third else (LEAD, THIRD)
 
-    step = _near(score, tonic, chord_steps(score.mode, root)[now.moves[0] % 3], LOWEST[melody] + 5)
+    step = _near(score, tonic, chord_steps(score.mode, root)[now.moves[0] % 3], score.lowest + ABOVE[melody] + 5)
     for place, (beat, beats) in enumerate(now.rhythm[number % 2]):
         step += now.moves[place % len(now.moves)] if place else 0
         yield Note(melody, beat, beats, tonic + pitch(score.mode, step), 0.9)
@@ -123,11 +124,11 @@ def _bar(score: Score, now: Material, number: int) -> Iterator[Note]:
         steps = chord_steps(score.mode, root)
         half = score.beats / 2
         for place in range(2):
-            note = fold(tonic + pitch(score.mode, steps[(number + place) % 3]), LOWEST[line])
+            note = fold(tonic + pitch(score.mode, steps[(number + place) % 3]), score.lowest + ABOVE[line])
             yield Note(line, place * half, half, note, 0.8)
-    yield from _accompany(score, now, chord(score.mode, root, tonic, LOWEST[ACCOMPANIMENT]))
+    yield from _accompany(score, now, chord(score.mode, root, tonic, score.lowest))
     if score.bass:
-        low = fold(tonic + pitch(score.mode, root), LOWEST[BASS])
+        low = fold(tonic + pitch(score.mode, root), BASS_LOWEST)
         starts = [beat for beat in now.bass_rhythm if beat < score.beats]
         for beat, end in zip(starts, [*starts[1:], float(score.beats)], strict=True):
             yield Note(BASS, beat, end - beat, low, 0.9)

@@ -16,7 +16,9 @@ def bell(voice: Voice, frequency: float, seconds: float, rate: int) -> Samples:
     # The widest partial that matters is (1 + 1.4 * (index + 1)) * frequency: keep it below the Nyquist frequency.
     room = 0.45 * rate / frequency
     index = min(1.0 + 2.0 * voice.brightness, max(0.0, (room - 1) / 1.4 - 1))
-    wave: Samples = np.sin(TURN * cycles(frequency, count, rate) + np.float32(index) * decay(count, rate, 1.5) * modulator)
+    wave: Samples = np.sin(
+        TURN * cycles(frequency, count, rate) + np.float32(index) * decay(count, rate, 1.5) * modulator
+    )
     wave *= np.float32(1.4) * decay(count, rate, 3.5)
     return shape_ends(wave, rate, attack=0.002, release=0.08)
 

@@ -41,7 +41,7 @@ def render(score: Score, rate: int | None = None, channels: int | None = None) -
         for channel, share in enumerate((np.cos(angle), np.sin(angle)) if channels == 2 else (np.sqrt(0.5),)):
             mix[channel] += np.float32(gain * share) * part
     mix = convolve(mix, room_response(score.recording, rate, channels, chance), score.recording, rate)
-    level_out(mix, rate)
+    level_out(mix, rate, chance)
     add_noise(mix, score.recording.noise_db, chance)
     fade = round(chance.uniform(0.05, 0.5) * rate)
     mix[:, count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
@@ -66,7 +66,9 @@ def render_parts(score: Score, notes: list[Note], rate: int, count: int) -> dict
             else:
                 heard[which] = play(voice, score.frequency * 2 ** ((note.sound - 69) / 12), note.seconds, rate)
         wave = heard[which][: count - first]
-        part = parts.setdefault(note.part, np.zeros(count, dtype=np.float32))
+        if note.part not in parts:
+            parts[note.part] = np.zeros(count, dtype=np.float32)
+        part = parts[note.part]
         part[first : first + len(wave)] += np.float32(note.velocity) * wave
     return parts
 
@@ -74,7 +76,13 @@ def render_parts(score: Score, notes: list[Note], rate: int, count: int) -> dict
 def draw_voices(score: Score) -> dict[str, Voice]:
     """The instrument of each part, in this song's colours."""
     chance = generator(score.seed, score.number, "voices")
-    names = {LEAD: score.lead, ACCOMPANIMENT: score.accompaniment, THIRD: score.third or "", BASS: "bass", DRUMS: "drums"}
+    names = {
+        LEAD: score.lead,
+        ACCOMPANIMENT: score.accompaniment,
+        THIRD: score.third or "",
+        BASS: "bass",
+        DRUMS: "drums",
+    }
     return {
         part: Voice(
             instrument=name,

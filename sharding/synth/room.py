@@ -84,26 +84,28 @@ def add_noise(signal: Samples, noise_db: float, chance: np.random.Generator) -> 
     signal += np.float32(level) * chance.standard_normal(signal.shape, dtype=np.float32)
 
 
-def level_out(signal: Samples, rate: int) -> None:
-    """Take four fifths (in dB) off the slow rise and fall of the loudness, in place, as a leveller does.
+def level_out(signal: Samples, rate: int, chance: np.random.Generator) -> None:
+    """Ride the fader, in place: undo the slow rise and fall of the loudness and put a small random one in its place.
 
     Otherwise a solo or a resting drummer would make some crops of a song quieter than others, and loudness would tell
-    something about the band.
+    something about the band. The random one has a new aim every 4 s, within 3 dB either way.
     """
     frame = round(0.25 * rate)
     frames = max(1, signal.shape[1] // frame)
     middle = signal[:, : frames * frame].mean(axis=0, dtype=np.float32).reshape(frames, -1)
     power = np.mean(middle**2, axis=1)
-    # A moving mean over 3 s, of as many frames as there are at the ends.
-    window = np.ones(min(12, frames))
+    # A moving mean over 2 s, of as many frames as there are at the ends.
+    window = np.ones(min(8, frames))
     smooth = np.convolve(power, window, "same") / np.convolve(np.ones(frames), window, "same")
-    gain = (smooth / smooth.mean() + 1e-6) ** -0.4  # power^-0.4 = amplitude^-0.8
     middles = (np.arange(frames) + 0.5) * frame
+    aims_db = chance.uniform(-3, 3, size=2 + frames // 16)
+    ride_db = np.interp(np.arange(frames) / 16, np.arange(len(aims_db)), aims_db)
+    gain = 10 ** (ride_db / 20) / np.sqrt(smooth / smooth.mean() + 1e-3)
     signal *= np.interp(np.arange(signal.shape[1]), middles, gain).astype(np.float32)
 
 
 def set_level(signal: Samples, level_db: float) -> None:
-    """Bring the RMS of the mono downmix to ``level_db`` below full scale and bend peaks over 0.7 so that none reaches 1."""
+    """Bring the RMS of the mono downmix to ``level_db`` against full scale; bend peaks over 0.7 to stay below 0.95."""
     signal *= np.float32(10 ** (level_db / 20) / max(root_mean_square(signal.mean(axis=0, dtype=np.float32)), 1e-9))
     loud = np.abs(signal) > 0.7
     peaks = signal[loud]

@@ -1,4 +1,4 @@
-"""What a song is, drawn from (seed, number): its music, which the tags describe, and its recording, which they do not."""
+"""A song, drawn from (seed, number): its music, which the tags describe, and its recording, which they do not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recording:
     channels: int
     """1 or 2."""
     level_db: float
-    """RMS of the mono downmix, in dB below full scale."""
+    """RMS of the mono downmix against full scale, in dB."""
     room_seconds: float
     """Time the room takes to fall silent (by 60 dB)."""
     room_db: float
@@ -88,6 +88,8 @@ class Score:
     """Semitones of the tonic above C, 0 to 11."""
     tuning_cents: float
     """How far concert pitch is from 440 Hz."""
+    lowest: int
+    """MIDI number at the bottom of the accompaniment's octave; the other parts lie above it, the bass below."""
     texture: str
     """What the accompaniment plays: ``"arpeggio"``, ``"chords"`` or ``"drone"``."""
     articulation: str
@@ -148,6 +150,7 @@ def draw_score(seed: int, number: int) -> Score:
         mode=of_ten("mode", major=4, minor=3, pentatonic=3),
         key=int(chance.integers(12)),
         tuning_cents=float(chance.normal(0, 8)),
+        lowest=int(chance.integers(43, 56)),
         texture=of_ten("texture", arpeggio=4, chords=4, drone=2),
         articulation=of_ten("articulation", staccato=4, plain=2, legato=4),
         recording=draw_recording(seed, number),

@@ -56,7 +56,7 @@ def flute(voice: Voice, frequency: float, seconds: float, rate: int) -> Samples:
     wave *= 1 + np.float32(0.2) * sine(voice.vibrato_hz, count, rate)
     breath = breath_noise(voice.seed, rate)
     first = round(frequency * 7) % (len(breath) // 2)
-    wave += np.float32(0.12) * np.resize(breath[first:], count)
+    wave += np.float32(0.06) * np.resize(breath[first:], count)
     return shape_ends(wave, rate, attack=0.05, release=0.05)
 
 
@@ -76,10 +76,10 @@ def synth(voice: Voice, frequency: float, seconds: float, rate: int) -> Samples:
 def bass(voice: Voice, frequency: float, seconds: float, rate: int) -> Samples:
     """An electric bass: a dark table, a brighter one in the attack, and a slow decay."""
     count = sample_count(seconds, rate)
-    harmonic = np.arange(1, partials_below_nyquist(frequency, rate, 20) + 1)
+    harmonic = np.arange(1, partials_below_nyquist(frequency, rate, 40) + 1)
     phase = cycles(frequency, count, rate)
-    dark = wave_table(harmonic**-2.2)
-    bright = wave_table(harmonic ** -(1.5 - 0.5 * voice.brightness))
+    dark = wave_table(1 / harmonic / (1 + (harmonic * frequency / 200) ** 2))
+    bright = wave_table(1 / harmonic / (1 + (harmonic * frequency / (300 + 700 * voice.brightness)) ** 2))
     wave = read_table(dark, phase)
     wave += decay(count, rate, 0.5) * (read_table(bright, phase) - wave)
     wave *= decay(count, rate, 5.0)

@@ -1,0 +1,118 @@
+"""Build shards: list the recordings, plan, write what is not finished yet, then index and manifest from the receipts.
+
+A build may be interrupted or killed at any time and run again: what is finished is kept, the rest is written, and the
+bytes are those of a build that was never interrupted, with any number of jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clmr.errors import ConfigError
+from sharding.assemble import assemble
+from sharding.datasets import DATASETS
+from sharding.datasets.catalog import Catalog
+from sharding.decode import decoder_versions, probe_seconds
+from sharding.format import Manifest
+from sharding.plan import BuildSettings, PlannedShard, plan_shards
+from sharding.pool import write_shards
+from sharding.resume import check_settings, is_complete, remove_parts, remove_strangers
+
+PROBES_PER_JOB = 4  # reading a header is waiting for the disk
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build has come to."""
+
+    manifest: Manifest
+    ignored: int
+    """Files in the source folder that are not audio."""
+    kept: int
+    """Shards that an earlier run had finished."""
+
+    def summary(self) -> str:
+        """One line with all totals."""
+        manifest = self.manifest
+        totals = f"written {manifest.written} of {manifest.attempted} tracks, {manifest.hours:.1f} h"
+        parts = [f"{totals}, {len(manifest.shards)} shards"]
+        if self.kept:
+            parts.append(f"kept {self.kept} finished shards")
+        if manifest.skipped:
+            parts.append(self.skipped())
+        if self.ignored:
+            parts.append(f"ignored {self.ignored} files that are not audio")
+        return "; ".join(parts)
+
+    def skipped(self) -> str:
+        """How many tracks were left out, by reason."""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self.manifest.skipped.items())
+        return f"skipped {sum(self.manifest.skipped.values())}: {reasons}"
+
+
+def build(source: Path, root: Path, settings: BuildSettings, jobs: int | None = None) -> BuildReport:
+    """Build the shards of a data set.
+
+    Args:
+        source: folder of the recordings.
+        root: folder of the shards, made where it is missing.
+        settings: data set, sample rate, shard size, seed.
+        jobs: processes; None for one per core.
+
+    Raises:
+        SourceError: the recordings or their labels are not as the data set needs them.
+        ConfigError: ``root`` holds a build with other settings.
+        ClmrError: a worker was killed.
+    """
+    if settings.dataset not in DATASETS:
+        raise ConfigError(f"{settings.dataset!r} is no data set; one of {', '.join(DATASETS)}")
+    jobs = jobs or len(os.sched_getaffinity(0))
+    receipt = {**settings.as_dict(), **decoder_versions()}
+    remove_parts(root)
+    check_settings(root, receipt)
+    catalog = DATASETS[settings.dataset](source, settings.seed, jobs)
+    shards = plan_shards(catalog.recordings, _probe(catalog, jobs), settings)
+    todo = [shard for shard in shards if not is_complete(root, shard)]
+    if todo:
+        # From here on, until the end, the folder is an unfinished build: nothing may claim otherwise.
+        (root / "manifest.json").unlink(missing_ok=True)
+        (root / "index.parquet").unlink(missing_ok=True)
+        try:
+            _write(root, todo, settings, receipt, jobs)
+        finally:
+            remove_parts(root)
+    remove_strangers(root, shards)
+    manifest = assemble(root, shards, catalog.labels, settings.as_dict(), decoder_versions())
+    assert manifest.attempted == len(catalog.recordings)
+    return BuildReport(manifest, catalog.ignored, len(shards) - len(todo))
+
+
+def _probe(catalog: Catalog, jobs: int) -> dict[str, float]:
+    """The length that each recording's header states, in seconds."""
+    with ThreadPoolExecutor(PROBES_PER_JOB * jobs) as pool:
+        sound = [recording for recording in catalog.recordings if recording.fault is None]
+        lengths = pool.map(probe_seconds, (recording.path for recording in sound))
+        probed = dict(zip((recording.key for recording in sound), lengths, strict=True))
+    return {recording.key: probed.get(recording.key, 0.0) for recording in catalog.recordings}
+
+
+def _write(
+    root: Path, todo: Sequence[PlannedShard], settings: BuildSettings, receipt: Mapping[str, object], jobs: int
+) -> None:
+    tracks = sum(len(shard.tracks) for shard in todo)
+    patience = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines of a log file
+    with tqdm(total=tracks, desc=f"{settings.dataset} shards", unit="clip", mininterval=patience) as bar:
+
+        def report(attempted: int, samples: int) -> None:
+            elapsed = bar.format_dict["elapsed"]
+            bar.set_postfix_str(f"{samples / settings.sample_rate / max(elapsed, 1e-9):.0f}x realtime", refresh=False)
+            bar.update(attempted - bar.n)
+
+        write_shards(root, todo, settings, receipt, jobs, report)

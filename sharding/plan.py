@@ -1,0 +1,123 @@
+"""Which recording goes into which shard: pure planning, before anything is decoded.
+
+The plan is a function of the catalog, the estimated lengths and the settings; never of jobs, machines or time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from clmr.errors import ConfigError
+from sharding.datasets.catalog import Recording
+from sharding.format import FORMAT_VERSION, SAMPLE_BYTES, SPLITS
+
+SHORTEST_TRACK = {22050: 59049, 16000: 43740, 8000: 20736}
+"""Samples of one crop of the encoder, by sample rate in Hz: a shorter recording is refused."""
+TRACK_OVERHEAD_BYTES = 2560  # two tar headers, the WAV header, the JSON and the padding of both
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What the bytes of the shards depend on, besides the recordings themselves and the decoder's version."""
+
+    dataset: str
+    sample_rate: int = 22050
+    """Hz: 22050, 16000 or 8000, the rates the encoder is made for."""
+    shard_size: int = 512 * 2**20
+    """Bytes a shard should not exceed, going by the lengths that the recordings' headers state."""
+    seed: int = 0
+    """Of the order of tracks in the shards, and of the splits where the data set has none."""
+
+    def __post_init__(self) -> None:
+        if self.sample_rate not in SHORTEST_TRACK:
+            rates = ", ".join(map(str, SHORTEST_TRACK))
+            raise ConfigError(f"sample rate is {self.sample_rate} Hz; the encoder is made for {rates}")
+        if self.shard_size < 1:
+            raise ConfigError(f"shard size is {self.shard_size} bytes; give a positive one, such as 512MiB")
+
+    @property
+    def shortest(self) -> int:
+        """Samples below which a recording is refused."""
+        return SHORTEST_TRACK[self.sample_rate]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as the manifest and the receipts hold them."""
+        return {**asdict(self), "shortest": self.shortest, "format_version": FORMAT_VERSION}
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """One shard to write: a unit of work."""
+
+    split: str
+    number: int
+    tracks: tuple[Recording, ...]
+    seconds: tuple[float, ...]
+    """The length that each recording's header states; 0 where it states none."""
+
+    @property
+    def stem(self) -> str:
+        """Path below the root without extension, such as ``train/000000``."""
+        return f"{self.split}/{self.number:06d}"
+
+    def fingerprint(self) -> str:
+        """A hash of all that is known of the shard before decoding: another one means it has to be built again."""
+        lines = (
+            json.dumps([track.key, track.song_id, track.labels, track.source, track.fault, round(seconds, 6)])
+            for track, seconds in zip(self.tracks, self.seconds, strict=True)
+        )
+        return hashlib.sha256("\n".join([self.stem, *lines]).encode()).hexdigest()
+
+
+def plan_shards(
+    recordings: Sequence[Recording], seconds: Mapping[str, float], settings: BuildSettings
+) -> tuple[PlannedShard, ...]:
+    """Deal the recordings to shards, each split for itself.
+
+    Args:
+        recordings: in any order.
+        seconds: estimated length of each recording, by key.
+        settings: seed, sample rate and shard size.
+
+    Returns:
+        The shards, in the order of the index: split after split. Within a split the tracks stand in the order of a
+        seeded hash of their keys, so that reading a shard from front to end is reading it shuffled.
+    """
+    shards: list[PlannedShard] = []
+    for split in SPLITS:
+        shuffled = sorted(
+            (recording for recording in recordings if recording.split == split),
+            key=lambda recording: hashlib.sha256(f"{settings.seed}/{recording.key}".encode()).digest(),
+        )
+        filled = _fill(((track, seconds[track.key]) for track in shuffled), settings)
+        shards.extend(
+            PlannedShard(split, number, tuple(track for track, _ in tracks), tuple(length for _, length in tracks))
+            for number, tracks in enumerate(filled)
+        )
+    return tuple(shards)
+
+
+def _fill(
+    tracks: Iterable[tuple[Recording, float]], settings: BuildSettings
+) -> Iterable[list[tuple[Recording, float]]]:
+    """Cut a sequence of tracks where the next one would make a shard too large."""
+    filling: list[tuple[Recording, float]] = []
+    size = 0
+    for track, length in tracks:
+        add = estimate_bytes(length, settings.sample_rate)
+        if filling and size + add > settings.shard_size:
+            yield filling
+            filling, size = [], 0
+        filling.append((track, length))
+        size += add
+    if filling:
+        yield filling
+
+
+def estimate_bytes(seconds: float, sample_rate: int) -> int:
+    """Bytes that a recording of this length takes in a shard."""
+    return int(seconds * sample_rate) * SAMPLE_BYTES + TRACK_OVERHEAD_BYTES

@@ -1,0 +1,148 @@
+"""What each rank of the distributed tests does; the process that compares the outcomes does the same alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from clmr import ContrastiveModel, Projector, SampleCNN, contrastive_output
+from clmr.batchnorm import GlobalBatchNorm1d
+from clmr.collectives import _GatherRows, gather_rows, rank, world_size
+from clmr.encoder import Stem
+
+Outcome = dict[str, Any]
+
+BROKEN = ("own slice", "detached", "not gathered")  # gathers that give a wrong gradient; see broken_gather
+
+
+def parity_model() -> nn.Module:
+    torch.manual_seed(0)
+    return ContrastiveModel(SampleCNN(8000, width=16), Projector(16, out=8)).double()
+
+
+def train(pairs: int, steps: int) -> Outcome:
+    """Some SGD steps of the whole model on this rank's share of ``pairs`` pairs of uneven, asymmetric crops."""
+    model: nn.Module = parity_model()
+    if world_size() > 1:
+        model = DistributedDataParallel(model, broadcast_buffers=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    share = pairs // world_size()
+    mine = slice(rank() * share, (rank() + 1) * share)
+    generator = torch.Generator().manual_seed(1)
+    losses, first_gradient = [], None
+    for _ in range(steps):
+        views = torch.randn(2, pairs, 1, 20736, generator=generator, dtype=torch.float64)
+        views *= torch.logspace(-2, 0, pairs, dtype=torch.float64)[:, None, None]  # later ranks are louder
+        views[1] = 0.5 * views[0] + 0.3 * views[1] ** 2  # and the second view is another kind of signal
+        optimizer.zero_grad()
+        loss = contrastive_output(*model(views[:, mine]), temperature=0.2).loss
+        loss.backward()
+        first_gradient = first_gradient or [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        optimizer.step()
+        losses.append(loss.item())
+    return {
+        "losses": losses,
+        "gradient": first_gradient,
+        "weights": [p.detach() for p in model.parameters()],
+        "buffers": list(model.buffers()),
+    }
+
+
+@contextmanager
+def broken_gather(how: str) -> Iterator[None]:
+    """Replace the exchange of keys in the loss by a mistake seen in the wild."""
+
+    def own_slice(ctx: Any, *gradients: Tensor) -> Tensor:
+        """The backward pass forgets the other ranks' share."""
+        return gradients[0][rank() * ctx.rows : (rank() + 1) * ctx.rows]
+
+    def detached(x: Tensor) -> Tensor:
+        """Other ranks' rows and one's own come without gradient."""
+        return gather_rows(x).detach()
+
+    def not_gathered(x: Tensor) -> Tensor:
+        """Every rank has only its own negatives; other ranks' rows are pushed out of reach."""
+        rows = [torch.zeros_like(x)] * world_size()
+        rows[rank()] = x
+        return torch.cat(rows)
+
+    if how == "own slice":
+        with patch.object(_GatherRows, "backward", staticmethod(own_slice)):
+            yield
+    else:
+        with patch("clmr.loss.gather_rows", {"detached": detached, "not gathered": not_gathered}[how]):
+            yield
+
+
+UNEVEN = (1, 4, 2)  # rows of the ranks
+
+
+def uneven(layer: str, dtype: torch.dtype, offset: float) -> Outcome:
+    """One layer on a batch that the ranks hold unequal parts of; the loss is a sum over all values."""
+    torch.manual_seed(2)
+    rows = UNEVEN[: world_size()] if world_size() > 1 else UNEVEN
+    start = sum(rows[: rank()])
+    mine = slice(start, start + rows[rank()]) if world_size() > 1 else slice(None)
+    generator = torch.Generator().manual_seed(3)
+
+    def numbers(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    if layer == "norm":
+        module: nn.Module = GlobalBatchNorm1d(5)
+        everything, weight = numbers(sum(UNEVEN), 5, 1, 6), numbers(sum(UNEVEN), 5, 1, 6)
+    else:
+        module = Stem(5)
+        everything, weight = numbers(sum(UNEVEN), 1, 18), numbers(sum(UNEVEN), 5, 1, 6)
+    everything = everything * torch.arange(1, 1 + sum(UNEVEN))[:, None, None].view(-1, *[1] * (everything.ndim - 1))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    module.to(dtype)
+    x = (everything[mine] + offset).to(dtype).requires_grad_()
+    y = module(x, torch.ones(5, dtype=dtype)) if layer == "norm" else module(x)
+    (y * weight[mine].to(dtype)).sum().backward()
+    return {
+        "y": y.detach(),
+        "dx": x.grad,
+        "gradient": [p.grad for p in module.parameters()],
+        "buffers": list(module.buffers()),
+        "state": module.state_dict(),
+        "x": x.detach(),
+        "weight": weight,
+    }
+
+
+def everything(pairs: int) -> dict[str, Outcome]:
+    """All that the tests look at."""
+    outcomes = {
+        "train": train(pairs, steps=3),
+        "norm": uneven("norm", torch.float64, offset=0.0),
+        "norm, float32, far from zero": uneven("norm", torch.float32, offset=1000.0),
+        "stem": uneven("stem", torch.float64, offset=0.3),
+    }
+    if world_size() > 1:
+        for how in BROKEN:
+            with broken_gather(how):
+                outcomes[how] = train(pairs, steps=1)
+    return outcomes
+
+
+def run_rank(number: int, world: int, pairs: int, folder: str) -> None:
+    """Entry of a rank's process."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=world)
+    try:
+        torch.save(everything(pairs), Path(folder) / f"{number}.pt")
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,335 @@
+"""PairLoader: the bytes, the position, and what stays the same whoever reads."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import tarfile
+import tracemalloc
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+
+from clmr.draw import make_keys, uniform_numpy
+from clmr.errors import ConfigError, ResumeError, ShardError
+from loaders import Batch, PairLoader
+from sharding.format import read_index
+from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings
+
+BATCH = 8
+Pcm = npt.NDArray[np.int16]
+
+
+def open_loader(shards: Path, **settings: Any) -> PairLoader:
+    return PairLoader(shards, **{"batch_size": BATCH, "crop_frames": CROP, "seed": 3, "threads": 2, **settings})
+
+
+def take(loader: PairLoader, number: int) -> list[Batch]:
+    """The next batches, across epochs."""
+    batches: list[Batch] = []
+    while len(batches) < number:
+        batches += islice(loader, number - len(batches))
+    return batches
+
+
+def content(batches: list[Batch]) -> list[tuple[int, int, bytes, bytes, bytes]]:
+    """Everything that must be reproduced, comparable by ==."""
+    return [
+        (b.epoch, b.step, b.pcm.numpy().tobytes(), b.keys.numpy().tobytes(), b.track.numpy().tobytes()) for b in batches
+    ]
+
+
+def member_pcm(shards: Path, row: int) -> Pcm:
+    """A track's samples as tarfile and soundfile read them."""
+    entry = read_index(shards / "index.parquet").slice(row, 1).to_pylist()[0]
+    with tarfile.open(shards / entry["shard"]) as tar:
+        file = tar.extractfile(f"{entry['key']}.wav")
+        assert file is not None
+        pcm, _ = soundfile.read(io.BytesIO(file.read()), dtype="int16")
+    return np.asarray(pcm, dtype=np.int16)
+
+
+def test_shapes_types_and_counts(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        assert len(loader) == 40 // BATCH
+        batches = list(loader)
+    assert [batch.step for batch in batches] == list(range(5))
+    for batch in batches:
+        assert (batch.pcm.shape, batch.pcm.dtype) == ((BATCH, 2, CROP), torch.int16)
+        assert (batch.keys.shape, batch.keys.dtype) == ((BATCH, 2), torch.int64)
+        assert (batch.track.shape, batch.track.dtype) == ((BATCH,), torch.int64)
+        assert batch.epoch == 0
+    assert loader.bytes_read == 40 * 2 * CROP * 2
+    assert loader.wait_seconds > 0
+
+
+def test_every_crop_equals_the_cut_from_the_wav_member(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        batches = take(loader, 8)
+    for batch in batches:
+        keys = make_keys(3, batch.epoch, batch.track.numpy(), (0, 1))
+        np.testing.assert_array_equal(batch.keys.numpy(), keys)
+        for pair, row, key in zip(batch.pcm.numpy(), batch.track.tolist(), keys, strict=True):
+            whole = member_pcm(shards, row)
+            for crop, u in zip(pair, uniform_numpy(key, "crop"), strict=True):
+                start = int(u * (len(whole) - CROP + 1))
+                np.testing.assert_array_equal(crop, whole[start : start + CROP])
+
+
+def test_crops_reach_both_ends_of_a_track(make_shards: WriteShards) -> None:
+    ramp = [Recording(f"t{song}", f"s{song}", np.arange(CROP + 3, dtype=np.int16)) for song in range(4)]
+    with open_loader(make_shards(ramp), batch_size=4) as loader:
+        starts = torch.cat([batch.pcm[:, :, 0].reshape(-1) for batch in take(loader, 60)])
+    assert starts.unique().tolist() == [0, 1, 2, 3]
+    assert torch.bincount(starts.long()).min() > 80  # 120 expected, sd 9.5
+
+
+def test_tracks_come_once_and_songs_differ_in_a_batch(shards: Path) -> None:
+    index = pq.read_table(shards / "index.parquet")
+    with open_loader(shards) as loader:
+        batches = list(loader)
+    rows = torch.cat([batch.track for batch in batches]).tolist()
+    assert len(set(rows)) == 40
+    assert {index["split"][row].as_py() for row in rows} == {"train"}
+    for batch in batches:
+        assert len({index["song_id"][row].as_py() for row in batch.track.tolist()}) == BATCH
+
+
+@pytest.mark.parametrize("threads", [1, 3, 4])
+@pytest.mark.parametrize("depth", [1, 5])
+def test_threads_and_depth_change_nothing(shards: Path, threads: int, depth: int) -> None:
+    with open_loader(shards) as reference, open_loader(shards, threads=threads, depth=depth) as loader:
+        assert content(take(loader, 12)) == content(take(reference, 12))
+
+
+@pytest.mark.parametrize("world_size", [2, 4, 8])
+def test_ranks_join_to_the_same_global_batches(shards: Path, world_size: int) -> None:
+    with open_loader(shards) as single:
+        whole = take(single, 7)
+    shares = []
+    for rank in range(world_size):
+        with open_loader(shards, rank=rank, world_size=world_size) as loader:
+            assert len(loader) == len(single)
+            shares.append(take(loader, 7))
+    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
+        torch.testing.assert_close(torch.cat([part.pcm for part in parts]), batch.pcm, rtol=0, atol=0)
+        torch.testing.assert_close(torch.cat([part.keys for part in parts]), batch.keys, rtol=0, atol=0)
+        torch.testing.assert_close(torch.cat([part.track for part in parts]), batch.track, rtol=0, atol=0)
+
+
+def test_resume_at_every_step_equals_uninterrupted(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        reference = content(take(loader, 13))
+    for stop in range(11):
+        with open_loader(shards) as first:
+            take(first, stop)
+            state = json.loads(json.dumps(first.state_dict()))
+        with open_loader(shards) as second:
+            second.load_state_dict(state)
+            assert content(take(second, 13 - stop)) == reference[stop:]
+
+
+def test_state_counts_delivered_batches_not_prefetched_ones(shards: Path) -> None:
+    with open_loader(shards, depth=5) as loader:
+        states = [loader.state_dict()]
+        for _ in range(6):
+            take(loader, 1)
+            states.append(loader.state_dict())
+    assert [(state["epoch"], state["step"]) for state in states] == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (1, 0),
+        (1, 1),
+    ]
+
+
+def test_resume_at_another_world_size(shards: Path) -> None:
+    with open_loader(shards) as single:
+        reference = take(single, 9)
+    with open_loader(shards, rank=1, world_size=2) as two:
+        take(two, 3)
+        state = two.state_dict()
+    for world_size in (1, 4):
+        for rank in range(world_size):
+            with open_loader(shards, rank=rank, world_size=world_size) as loader:
+                loader.load_state_dict(state)
+                share = BATCH // world_size
+                for batch, whole in zip(take(loader, 6), reference[3:], strict=True):
+                    rows = slice(rank * share, (rank + 1) * share)
+                    assert (batch.epoch, batch.step) == (whole.epoch, whole.step)
+                    torch.testing.assert_close(batch.pcm, whole.pcm[rows], rtol=0, atol=0)
+
+
+def test_load_state_dict_moves_a_running_loader(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        start = loader.state_dict()
+        reference = content(take(loader, 4))
+        loader.load_state_dict(start)
+        assert content(take(loader, 4)) == reference
+
+
+def test_breaking_out_of_a_loop_loses_nothing(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        reference = content(take(loader, 5))
+    with open_loader(shards) as loader:
+        batches = []
+        for batch in loader:
+            batches.append(batch)
+            if len(batches) == 2:
+                break
+        batches += list(loader)  # the rest of the epoch
+        assert content(batches) == reference
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("seed", 4, "saved with seed 3, this run has 4"),
+        ("batch_size", 4, "saved with batch_size 8, this run has 4"),
+        ("crop_frames", CROP - 1, f"saved with crop_frames {CROP}, this run has {CROP - 1}"),
+        ("splits", ("test", "train"), "saved with splits"),
+    ],
+)
+def test_state_of_other_settings_is_refused(shards: Path, setting: str, value: Any, message: str) -> None:
+    with open_loader(shards) as loader:
+        state = loader.state_dict()
+    if setting == "splits":
+        state["fingerprint"]["tracks"] = None
+    with open_loader(shards, **{setting: value}) as other:
+        if setting == "splits":
+            state["fingerprint"]["tracks"] = other.state_dict()["fingerprint"]["tracks"]
+        with pytest.raises(ResumeError, match=message):
+            other.load_state_dict(state)
+
+
+def test_state_of_other_data_is_refused(shards: Path, make_shards: WriteShards) -> None:
+    with open_loader(shards) as loader:
+        state = loader.state_dict()
+    with open_loader(make_shards(recordings(40, seed=1))) as other, pytest.raises(ResumeError, match="tracks"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"epoch": 0}, {"epoch": 0, "step": 99}, {"epoch": -1, "step": 0}, {"epoch": None, "step": 0}]
+)
+def test_a_damaged_state_is_refused(shards: Path, broken: dict[str, Any]) -> None:
+    with open_loader(shards) as loader:
+        fingerprint = loader.state_dict()["fingerprint"]
+        with pytest.raises(ResumeError, match="state"):
+            loader.load_state_dict({**broken, "fingerprint": fingerprint} if broken else broken)
+
+
+def test_held_batches_never_change(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        held = take(loader, 4)
+        views = [batch.pcm[1:3, 0] for batch in held]
+        copies = [view.clone() for view in views]
+        del held
+        take(loader, 40)
+        for view, copy in zip(views, copies, strict=True):
+            torch.testing.assert_close(view, copy, rtol=0, atol=0)
+    for view, copy in zip(views, copies, strict=True):  # after close() too
+        torch.testing.assert_close(view, copy, rtol=0, atol=0)
+
+
+def test_memory_stays_flat_over_epochs(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        for _ in range(3):
+            take(loader, len(loader))
+        slabs = loader._slabs.allocated
+        gc.collect()
+        tracemalloc.start()
+        try:
+            take(loader, 3)
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(400):
+                take(loader, 1)
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert loader._slabs.allocated == slabs
+        assert grown < 100_000  # bytes; one leaked plan per batch would be five times as much
+
+
+@pytest.mark.parametrize("tracks_per_shard", [1, 40, 1000])
+def test_any_number_of_shards(make_shards: WriteShards, tracks_per_shard: int) -> None:
+    tracks = recordings(40)
+    with open_loader(make_shards(tracks)) as loader:
+        reference = content(take(loader, 7))
+    with open_loader(make_shards(tracks, tracks_per_shard=tracks_per_shard)) as loader:
+        assert content(take(loader, 7)) == reference
+
+
+def test_one_shard_feeds_eight_ranks(make_shards: WriteShards) -> None:
+    shards = make_shards(recordings(24), tracks_per_shard=100)
+    tracks = []
+    for rank in range(8):
+        with open_loader(shards, rank=rank, world_size=8) as loader:
+            tracks += [batch.track for batch in loader]
+            assert len(tracks[-1]) == 1
+    assert len(torch.cat(tracks).unique()) == 24
+
+
+def test_a_track_shorter_than_the_crop_is_named(make_shards: WriteShards) -> None:
+    tracks = [*recordings(20), Recording("too-short", "short", np.zeros(CROP - 1, np.int16))]
+    with pytest.raises(
+        ShardError, match=rf"track too-short of .* has {CROP - 1} samples, fewer than the crop of {CROP}"
+    ):
+        open_loader(make_shards(tracks))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sample_rate": 22050}, "holds 8000 Hz, not 22050 Hz"),
+        ({"crop_frames": 0}, "crop length is 0"),
+        ({"batch_size": 21}, "needs at least 21 different songs, there are 20"),
+        ({"batch_size": 9, "world_size": 2}, "batch size 9 does not divide into 2 ranks"),
+        ({"rank": 1}, "rank 1 of world size 1"),
+        ({"threads": 0}, "threads is 0"),
+        ({"depth": 0}, "depth is 0"),
+        ({"splits": ("dev",)}, "'dev' is no split"),
+        ({"device": "meta"}, "device meta is not supported"),
+    ],
+)
+def test_unusable_settings_are_refused(shards: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_loader(shards, **settings)
+
+
+def test_a_rate_without_default_crop_asks_for_one(make_shards: WriteShards) -> None:
+    shards = make_shards(recordings(8), sample_rate=11025)
+    with pytest.raises(ConfigError, match="no default crop for 11025 Hz"):
+        open_loader(shards, crop_frames=None)
+
+
+def test_the_default_crop_follows_the_sample_rate(make_shards: WriteShards) -> None:
+    for rate, frames in ((22050, 59049), (16000, 43740), (8000, 20736)):
+        shards = make_shards(recordings(3, shortest=frames, longest=frames + 5), sample_rate=rate)
+        with open_loader(shards, crop_frames=None, batch_size=3) as loader:
+            assert take(loader, 1)[0].pcm.shape == (3, 2, frames)
+
+
+def test_a_closed_loader_says_so(shards: Path) -> None:
+    loader = open_loader(shards)
+    take(loader, 1)
+    loader.close()
+    loader.close()
+    with pytest.raises(ConfigError, match="closed"):
+        take(loader, 1)
+
+
+def test_an_empty_split_is_an_error(shards: Path) -> None:
+    with pytest.raises(ShardError, match="no tracks in valid"):
+        open_loader(shards, splits=("valid",))

@@ -1,0 +1,86 @@
+"""Planning: every recording once, no shard too large, the same plan whatever the order of the catalog."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clmr.errors import ConfigError
+from sharding.datasets.catalog import Recording
+from sharding.faults import Fault
+from sharding.format import SPLITS
+from sharding.plan import BuildSettings, PlannedShard, estimate_bytes, plan_shards
+
+
+def make(number: int, split: str = "train") -> Recording:
+    return Recording(f"key-{number}", f"song-{number}", split, ("a",), Path(f"{number}.mp3"), f"{number}.mp3")
+
+
+TRACKS = st.lists(st.tuples(st.sampled_from(SPLITS), st.floats(0, 5000)), min_size=1, max_size=80)
+
+
+@given(tracks=TRACKS, shard_size=st.integers(1, 10**9), seed=st.integers())
+def test_plans(tracks: list[tuple[str, float]], shard_size: int, seed: int) -> None:
+    settings = BuildSettings("folder", 8000, shard_size, seed)
+    recordings = [make(number, split) for number, (split, _) in enumerate(tracks)]
+    seconds = {recording.key: length for recording, (_, length) in zip(recordings, tracks, strict=True)}
+    shards = plan_shards(recordings, seconds, settings)
+
+    planned = [track for shard in shards for track in shard.tracks]
+    assert sorted(track.key for track in planned) == sorted(seconds)  # each exactly once
+    assert [shard.split for shard in shards] == sorted((shard.split for shard in shards), key=SPLITS.index)
+    for split in SPLITS:
+        of_split = [shard for shard in shards if shard.split == split]
+        assert [shard.number for shard in of_split] == list(range(len(of_split)))
+        sizes = [sum(estimate_bytes(length, 8000) for length in shard.seconds) for shard in of_split]
+        firsts = [estimate_bytes(shard.seconds[0], 8000) for shard in of_split]
+        for size, shard in zip(sizes, of_split, strict=True):
+            assert shard.tracks
+            assert size <= shard_size or len(shard.tracks) == 1
+            assert all(track.split == split for track in shard.tracks)
+        for size, following in zip(sizes, firsts[1:], strict=False):  # no shard is closed early
+            assert size + following > shard_size
+
+    shuffled = random.Random(0).sample(recordings, len(recordings))  # noqa: S311 -- no secret
+    assert plan_shards(shuffled, seconds, settings) == shards
+
+
+def test_shards_are_shuffled_by_the_seed() -> None:
+    recordings = [make(number) for number in range(100)]
+    seconds = dict.fromkeys((recording.key for recording in recordings), 30.0)
+    orders = [
+        [track.key for shard in plan_shards(recordings, seconds, BuildSettings("folder", seed=seed)) for track in shard.tracks]
+        for seed in (0, 1)
+    ]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != sorted(orders[0])
+
+
+def test_the_fingerprint_is_of_all_that_a_shard_is_planned_from() -> None:
+    shard = PlannedShard("train", 0, (make(0), make(1)), (1.0, 2.0))
+    others = [
+        replace(shard, split="test"),
+        replace(shard, number=1),
+        replace(shard, seconds=(1.0, 2.5)),
+        replace(shard, tracks=(make(1), make(0))),
+        replace(shard, tracks=(make(0), replace(make(1), labels=("b",)))),
+        replace(shard, tracks=(make(0), replace(make(1), song_id="song-0"))),
+        replace(shard, tracks=(make(0), replace(make(1), source="2.mp3"))),
+        replace(shard, tracks=(make(0), replace(make(1), fault=Fault.UNLISTED))),
+    ]
+    assert len({each.fingerprint() for each in [shard, *others]}) == 1 + len(others)
+    moved = replace(shard, tracks=tuple(replace(track, path=Path("/elsewhere")) for track in shard.tracks))
+    assert moved.fingerprint() == shard.fingerprint()
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(ConfigError, match="sample rate is 44100 Hz; the encoder is made for 22050, 16000, 8000"):
+        BuildSettings("folder", sample_rate=44100)
+    with pytest.raises(ConfigError, match="shard size is 0 bytes"):
+        BuildSettings("folder", shard_size=0)

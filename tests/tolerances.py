@@ -1,0 +1,19 @@
+"""Every tolerance of the tests of signals, networks and losses, in one place, with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Relative to the largest expected magnitude, unless said otherwise.
+FLOAT64: Final = 1e-10  # the same sums in another order, a dozen layers deep
+FLOAT32_FILTER: Final = 1e-6  # a filter computed in float64, its result rounded to float32
+FLOAT32_FFT: Final = 5e-6  # a filter computed by float32 FFTs
+FLOAT32_NETWORK: Final = 2e-3  # gradients of eleven float32 layers against float64
+
+# Decibels.
+SNR_DB: Final = 0.1  # noise power over a crop: sqrt(2 / 20,000) of it is one standard deviation, 0.04 dB
+GAIN_DB: Final = 1e-4
+TONE_DB: Final = 0.05  # steady-state level of a filtered sine
+
+# sox reads and writes 16-bit samples here: half a step of rounding in, half a step out, and a triangular dither off.
+SOX_STEPS: Final = 2.0 / 32768

@@ -1,0 +1,237 @@
+"""Pretraining as a user runs it: any number of processes, any kind of death, one result."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.launching import SMALL, environment, flat, free_port, newest, program, run
+from train.checkpoint import checkpoint_path, checkpoints, load
+from train.pretrain import main
+from train.runlog import read_log
+
+EXACT = 1e-10  # float64, several steps of Adam, other orders of summation
+
+
+def pretrain(shards: Path, out: Path, *options: str) -> None:
+    """Train in this process."""
+    main.main(["--shards", str(shards), "--run", str(out), *SMALL, *options], standalone_mode=False)
+
+
+def difference(one: Path, other: Path) -> float:
+    """Largest difference between two runs' newest weights and Adam moments, relative to each tensor's largest value.
+
+    Adam's first moment is linear in the gradients: a wrong factor shows there even where Adam's steps hide it.
+    """
+    a, b = (flat({"model": state["model"], "optimizer": state["optimizer"]}) for state in (newest(one), newest(other)))
+    assert a.keys() == b.keys()
+    return max(
+        float((a[name].double() - b[name].double()).abs().max() / a[name].double().abs().max().clamp_min(1e-12))
+        for name in a
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five float64 steps in one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    pretrain(shards, out, "--steps", "5", "--precision", "float64")
+    return out
+
+
+def test_two_processes_equal_one(shards: Path, alone: Path, tmp_path: Path) -> None:
+    arguments = [
+        "--shards",
+        str(shards),
+        "--run",
+        str(tmp_path / "run"),
+        *SMALL,
+        "--steps",
+        "5",
+        "--precision",
+        "float64",
+    ]
+    done = run(program("pretrain.py", arguments, ["--standalone", "--nproc-per-node", "2"]))
+    assert done.returncode == 0, done.stderr
+    assert newest(tmp_path / "run")["step"] == 5
+    assert difference(alone, tmp_path / "run") < EXACT
+    assert read_log(tmp_path / "run")[-1]["loss"] == pytest.approx(read_log(alone)[-1]["loss"], rel=EXACT)
+
+
+def test_two_nodes_equal_one_process(shards: Path, alone: Path, tmp_path: Path) -> None:
+    """Two torchrun agents that meet on a loopback port, as two nodes would."""
+    arguments = [
+        "--shards",
+        str(shards),
+        "--run",
+        str(tmp_path / "run"),
+        *SMALL,
+        "--steps",
+        "5",
+        "--precision",
+        "float64",
+    ]
+    meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "pair"]
+    command = program("pretrain.py", arguments, [*meeting, "--rdzv-endpoint", f"127.0.0.1:{free_port()}"])
+    agents = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+        for _ in range(2)
+    ]
+    outputs = [agent.communicate(timeout=300)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], outputs
+    assert difference(alone, tmp_path / "run") < EXACT
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a file exists, as long as the process lives."""
+    for _ in range(6000):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    pytest.fail(f"{path} never appeared")
+
+
+def start(shards: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = program("pretrain.py", ["--shards", str(shards), "--run", str(out), *SMALL, *options])
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+
+@pytest.mark.parametrize(("after", "pause"), [(3, 0.0), (15, 0.013)])
+def test_kill_9_costs_nothing(shards: Path, tmp_path: Path, after: int, pause: float) -> None:
+    options = ["--steps", "40", "--checkpoint-every", "3"]
+    pretrain(shards, tmp_path / "whole", *options)
+    process = start(shards, tmp_path / "killed", *options)
+    wait_for(checkpoint_path(tmp_path / "killed", after), process)
+    time.sleep(pause)
+    process.kill()
+    process.communicate()
+    assert load(checkpoints(tmp_path / "killed")[-1])["step"] < 40, "it was killed too late to show anything"
+    again = start(shards, tmp_path / "killed", *options)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    whole, resumed = flat(newest(tmp_path / "whole")), flat(newest(tmp_path / "killed"))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert [entry["step"] for entry in read_log(tmp_path / "killed")] == [10, 20, 30, 40]
+    assert [entry["loss"] for entry in read_log(tmp_path / "killed")] == [
+        entry["loss"] for entry in read_log(tmp_path / "whole")
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_a_checkpoint(shards: Path, tmp_path: Path, number: signal.Signals) -> None:
+    process = start(shards, tmp_path / "run", "--steps", "100000", "--checkpoint-every", "2")
+    wait_for(checkpoint_path(tmp_path / "run", 4), process)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    step = newest(tmp_path / "run")["step"]
+    assert f"stopped at step {step} of 100000" in output
+    pretrain(shards, tmp_path / "run", "--steps", str(step + 3))
+    assert newest(tmp_path / "run")["step"] == step + 3
+
+
+def test_signal_to_torchrun_stops_every_rank_at_one_step(shards: Path, tmp_path: Path) -> None:
+    arguments = ["--shards", str(shards), "--run", str(tmp_path / "run"), *SMALL, "--steps", "100000"]
+    command = program("pretrain.py", [*arguments, "--checkpoint-every", "2"], ["--standalone", "--nproc-per-node", "2"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    wait_for(checkpoint_path(tmp_path / "run", 4), process)
+    process.terminate()
+    output, errors = process.communicate(timeout=60)
+    assert f"stopped at step {newest(tmp_path / 'run')['step']} of 100000" in output, errors
+
+
+def test_goes_on_at_another_number_of_processes(shards: Path, alone: Path, tmp_path: Path) -> None:
+    common = ["--shards", str(shards), "--run", str(tmp_path / "run"), *SMALL, "--precision", "float64"]
+    main.main([*common, "--steps", "2"], standalone_mode=False)
+    done = run(program("pretrain.py", [*common, "--steps", "5"], ["--standalone", "--nproc-per-node", "2"]))
+    assert done.returncode == 0, done.stderr
+    assert difference(alone, tmp_path / "run") < EXACT
+
+
+def test_damaged_checkpoint_is_named_and_passed_over(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pretrain(shards, tmp_path / "whole", "--steps", "8")
+    pretrain(shards, tmp_path / "run", "--steps", "6", "--checkpoint-every", "3")
+    broken = checkpoint_path(tmp_path / "run", 6)
+    broken.write_bytes(broken.read_bytes()[:1000])
+    pretrain(shards, tmp_path / "run", "--steps", "8", "--checkpoint-every", "3")
+    assert str(broken) in capfd.readouterr().err
+    whole, run_state = flat(newest(tmp_path / "whole")), flat(newest(tmp_path / "run"))
+    assert all(torch.equal(whole[name], run_state[name]) for name in whole)
+
+
+def test_initial_weights_are_kept_and_old_checkpoints_dropped(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path / "run", "--steps", "9", "--checkpoint-every", "2")
+    assert [load(path)["step"] for path in checkpoints(tmp_path / "run")] == [0, 8, 9]
+
+
+def test_learning_rate_zero_moves_only_batch_norm(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path / "run", "--steps", "3", "--learning-rate", "0")
+    before, after = (load(checkpoint_path(tmp_path / "run", step))["model"] for step in (0, 3))
+    moved = {name.rsplit(".", 1)[1] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_loss_falls(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path / "run", "--steps", "60", "--learning-rate", "3e-3", "--temperature", "0.2")
+    losses = [entry["loss"] for entry in read_log(tmp_path / "run")]
+    assert losses[-1] < losses[0] - 0.2
+
+
+def test_the_run_says_what_it_was(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path / "run", "--epochs", "1")
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert config["settings"]["epochs"] == 1
+    assert config["total_steps"] == config["steps_per_epoch"] == 3
+    assert config["tracks"] == 24
+    assert {operation["name"] for operation in config["augment"]["operations"]} >= {"polarity", "filter"}
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    entry = read_log(tmp_path / "run")[-1]
+    assert entry["step"] == 3
+    assert 0 <= entry["wait_share"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "3", "--seed", "1"], "seed = 0, not 1"),
+        (["--steps", "3", "--temperature", "0.1"], "temperature = 0.5, not 0.1"),
+        (["--steps", "3", "--epochs", "3"], "--epochs or --steps"),
+        ([], "--epochs or --steps"),
+        (["--steps", "3", "--batch-size", "1"], "at least 2 pairs"),
+        (["--steps", "3", "--batch-size", "25"], "25"),
+        (["--steps", "3", "--width", "17"], "multiple of 4"),
+        (["--steps", "3", "--augment", "nope"], "paper"),
+        (["--steps", "-1"], "at least 0"),
+    ],
+)
+def test_mistakes_get_one_line(
+    shards: Path, alone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    out = alone if "not" in message else tmp_path / "run"
+    precision = ["--precision", "float64"] if out == alone else []
+    with pytest.raises(SystemExit) as stopped:
+        pretrain(shards, out, *precision, *options)
+    errors = capfd.readouterr().err
+    assert stopped.value.code == 1
+    assert message in errors
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+
+
+def test_missing_shards_get_one_line(tmp_path: Path) -> None:
+    done = run(program("pretrain.py", ["--shards", str(tmp_path), "--run", str(tmp_path / "run"), "--steps", "1"]))
+    assert done.returncode == 1
+    assert "manifest.json is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
