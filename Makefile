@@ -39,10 +39,10 @@ verify: install ## recount and rehash the shards in SHARDS
 	$(BIN)/python -m sharding verify '$(SHARDS)' $(ARGS)
 
 pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
-	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
+	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -- train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
 
 features: install ## encode every window of SHARDS with the frozen encoder of RUN, into RUN/features
-	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
+	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -- train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
 
 probe: install ## linear probe on RUN/features, scores into RUN/probe
 	$(BIN)/python train/probe.py --features '$(RUN)/features' --out '$(RUN)/probe' $(ARGS)

@@ -48,10 +48,10 @@ def contrastive_output(z_i: Tensor, z_j: Tensor, temperature: float = 0.5) -> Co
             f"NT-Xent needs negatives: at least 2 pairs over all ranks, got {pairs}; raise the batch size"
         )
 
-    anchors = torch.cat([z_i, z_j])
     # Half precision holds three digits; exp(similarity / tau) needs more. Autocast would undo the cast inside matmul.
-    with torch.autocast(anchors.device.type, enabled=False):
-        anchors = F.normalize(anchors if anchors.dtype == torch.float64 else anchors.float(), dim=1)
+    with torch.autocast(z_i.device.type, enabled=False):
+        wide = torch.promote_types(z_i.dtype, torch.float32)
+        anchors = F.normalize(torch.cat([z_i.to(wide), z_j.to(wide)]), dim=1)
         keys = gather_rows(anchors)  # [W * 2n, D]: rank r's rows are its n first views, then its n second views
         logits = anchors @ keys.T / temperature  # [2n, W * 2n]
         # Anchor a of rank r is key first + a, which is left out of its own sum (the indicator [k != i]); its positive
@@ -69,6 +69,7 @@ def nt_xent_loss(z_i: Tensor, z_j: Tensor, temperature: float = 0.5) -> Tensor:
     """The loss of :func:`contrastive_output` alone: a scalar.
 
     Example:
+        >>> import torch
         >>> z = torch.eye(2)
         >>> round(nt_xent_loss(z, z, temperature=1.0).item(), 4)  # ln(e + 2) - 1
         0.5514

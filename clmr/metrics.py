@@ -75,7 +75,9 @@ def item_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RankingScores:
 def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:
     relevant, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if relevant.ndim != 2 or relevant.shape != values.shape:
-        raise ConfigError(f"labels and scores must be two [items, tags] arrays, got {relevant.shape} and {values.shape}")
+        raise ConfigError(
+            f"labels and scores must be two [items, tags] arrays, got {relevant.shape} and {values.shape}"
+        )
     if not np.isin(relevant, (0, 1)).all():
         raise ConfigError("labels must be 0 or 1")
     missing = np.isnan(values)

@@ -7,30 +7,36 @@ from pathlib import Path
 from threading import Lock
 
 from clmr.errors import ShardError
+from loaders.pagecache import Bytes, CachedPages, can_ask
 
-OPEN_SHARDS = 256  # a quarter of the usual limit of 1024 descriptors per process
+OPEN_SHARDS = 128  # two descriptors each, the map has one of its own: a quarter of the usual limit of 1024
 
 
 class OpenShard:
-    """A file descriptor that closes when its last user lets go of it."""
+    """An open file that closes when its last user lets go of it."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
+        self._cached = CachedPages(descriptor) if can_ask(descriptor) else None
 
     def __del__(self) -> None:
         os.close(self.descriptor)
 
-    def read_into(self, target: memoryview, offset: int) -> None:
-        """Fill ``target`` (bytes) from byte ``offset`` on.
+    def read_into(self, target: Bytes, offset: int) -> None:
+        """Fill ``target`` from byte ``offset`` on.
 
         Raises:
             ShardError: the file ends too early or cannot be read.
         """
+        if self._cached is None or not self._cached.copy(target, offset):
+            self._read(target, offset)
+
+    def _read(self, target: Bytes, offset: int) -> None:
         done = 0
         while done < len(target):
             try:
-                count = os.preadv(self.descriptor, [target[done:] if done else target], offset + done)
+                count = os.preadv(self.descriptor, [target[done:]], offset + done)
             except OSError as error:
                 raise ShardError(f"{self.path} cannot be read at byte {offset + done}: {error.strerror}") from error
             if count == 0:
@@ -77,10 +83,11 @@ class ShardFiles:
     def _open_file(self, number: int) -> OpenShard:
         path = self.root / self.names[number]
         try:
-            shard = OpenShard(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise ShardError(f"{path} cannot be opened: {error.strerror}; copy or build it again") from error
-        status = os.fstat(shard.descriptor)
+        shard = OpenShard(path, descriptor)
+        status = os.fstat(descriptor)
         if status.st_size != self.sizes[number]:
             raise ShardError(f"{path} has {status.st_size} bytes, not {self.sizes[number]}: copy or build it again")
         # A shard may be closed and opened many times in a run: the same bytes must come each time.

@@ -180,7 +180,9 @@ class PairLoader:
         except Exception:
             self._forget_prefetched()  # the next call tries again from the same batch
             raise
-        keys = torch.from_numpy(crops.keys).to(self.device, non_blocking=True)
+        keys = torch.from_numpy(crops.keys)
+        if self.device.type != "cpu":
+            keys = keys.to(self.device, non_blocking=True)
         track = torch.from_numpy(self.tracks.row[crops.tracks])
         last = crops.step + 1 == len(self)
         self._epoch, self._step = (crops.epoch + 1, 0) if last else (crops.epoch, crops.step + 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from loaders.crops import CropReader, Crops
-from loaders.slabs import Pcm, SlabPool
+from loaders.slabs import Slab, SlabPool
 from loaders.threads import ReaderThreads
 from loaders.transfer import Upload, Uploader
 
@@ -21,7 +21,7 @@ AnyCrops = TypeVar("AnyCrops", bound=Crops)
 class _Pending(Generic[AnyCrops]):
     """A batch being read or, towards a GPU, already being copied."""
 
-    def __init__(self, crops: AnyCrops, slab: Pcm, reads: list[Future[None]]) -> None:
+    def __init__(self, crops: AnyCrops, slab: Slab, reads: list[Future[None]]) -> None:
         self.crops = crops
         self.rows = len(crops.tracks)
         self.slab = slab

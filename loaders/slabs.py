@@ -17,34 +17,51 @@ from torch import Tensor
 Pcm = npt.NDArray[np.int16]
 
 
-class SlabPool:
-    """int16 arrays of one shape, lent and returned.
+class Slab:
+    """One preallocated batch.
 
     Args:
-        shape: of every slab.
+        shape: ``[batch, views, T]``.
+        pinned: page-locked memory.
+
+    Attributes:
+        pcm: the samples, int16, of that shape.
+        crops: the bytes of each of its ``batch * views`` crops, ready to be filled.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], *, pinned: bool) -> None:
+        self.pcm: Pcm = torch.empty(shape, dtype=torch.int16, pin_memory=pinned).numpy()
+        self.crops = list(self.pcm.reshape(-1, shape[2]).view(np.uint8))
+
+
+class SlabPool:
+    """Slabs of one shape, lent and returned.
+
+    Args:
+        shape: of every slab, ``[batch, views, T]``.
         pinned: page-locked memory, from which a GPU copies by itself.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, pinned: bool = False) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, pinned: bool = False) -> None:
         self.shape = shape
         self.pinned = pinned
         self.allocated = 0
-        self._free: deque[Pcm] = deque()
+        self._free: deque[Slab] = deque()
 
-    def take(self) -> Pcm:
+    def take(self) -> Slab:
         """A slab nobody else holds, its content arbitrary."""
         try:
             return self._free.pop()
         except IndexError:
             self.allocated += 1
-            return torch.empty(self.shape, dtype=torch.int16, pin_memory=self.pinned).numpy()
+            return Slab(self.shape, pinned=self.pinned)
 
-    def give_back(self, slab: Pcm) -> None:
+    def give_back(self, slab: Slab) -> None:
         """Return a slab; no tensor over it may be in use."""
         self._free.append(slab)
 
-    def lend(self, slab: Pcm, rows: int) -> Tensor:
+    def lend(self, slab: Slab, rows: int) -> Tensor:
         """The first ``rows`` rows as a tensor; when the last tensor over them is gone, the slab comes back."""
-        view = slab[:rows]  # torch keeps this array alive exactly as long as any tensor shares its memory
+        view = slab.pcm[:rows]  # torch keeps this array alive exactly as long as any tensor shares its memory
         weakref.finalize(view, self.give_back, slab).atexit = False
         return torch.from_numpy(view)

@@ -59,7 +59,7 @@ class CopyCeiling:
         self._size = crop_frames * SAMPLE_BYTES
         self._threads = ReaderThreads(threads)
         slabs = SlabPool((pairs, len(VIEWS), crop_frames))
-        self._slabs = [slabs.take().reshape(-1).view(np.uint8) for _ in range(DEPTH + 2)]
+        self._slabs = [slabs.take().pcm.reshape(-1).view(np.uint8) for _ in range(DEPTH + 2)]
         self._shards: list[Bytes] = []
         for name in tracks.shard_names:
             if self._shards and sum(map(len, self._shards)) + (root / name).stat().st_size > memory:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.slabs import Pcm, SlabPool
+from loaders.slabs import Slab, SlabPool
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -44,14 +44,14 @@ class Uploader:
         self._device = device
         self._slabs = slabs
         self._stream = torch.cuda.Stream(device)
-        self._copying: deque[tuple[torch.cuda.Event, Pcm]] = deque()
+        self._copying: deque[tuple[torch.cuda.Event, Slab]] = deque()
 
-    def start(self, slab: Pcm, rows: int) -> Upload:
+    def start(self, slab: Slab, rows: int) -> Upload:
         """Begin the copy of the slab's first ``rows`` rows; the slab belongs to the uploader from here on."""
         while self._copying and self._copying[0][0].query():
             self._slabs.give_back(self._copying.popleft()[1])
         with torch.cuda.stream(self._stream):
-            on_device = torch.from_numpy(slab[:rows]).to(self._device, non_blocking=True)
+            on_device = torch.from_numpy(slab.pcm[:rows]).to(self._device, non_blocking=True)
             copied = torch.cuda.Event()
             copied.record(self._stream)
         self._copying.append((copied, slab))

@@ -42,19 +42,24 @@ class BuildReport:
         """One line with all totals."""
         manifest = self.manifest
         totals = f"written {manifest.written} of {manifest.attempted} tracks, {manifest.hours:.1f} h"
-        parts = [f"{totals}, {len(manifest.shards)} shards"]
+        parts = [f"{totals}, {count(len(manifest.shards), 'shard')}"]
         if self.kept:
-            parts.append(f"kept {self.kept} finished shards")
+            parts.append(f"kept {count(self.kept, 'finished shard')}")
         if manifest.skipped:
             parts.append(self.skipped())
         if self.ignored:
-            parts.append(f"ignored {self.ignored} files that are not audio")
+            parts.append(f"ignored {count(self.ignored, 'file')} that are not audio")
         return "; ".join(parts)
 
     def skipped(self) -> str:
         """How many tracks were left out, by reason."""
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.manifest.skipped.items())
         return f"skipped {sum(self.manifest.skipped.values())}: {reasons}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: `1 shard`, `2 shards`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def build(source: Path, root: Path, settings: BuildSettings, jobs: int | None = None) -> BuildReport:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from ctypes import c_int64
 from multiprocessing.connection import wait as wait_for_death
 from multiprocessing.sharedctypes import RawArray
@@ -56,12 +57,13 @@ def write_shards(
         ClmrError: a worker was killed. Every finished shard stays, and no other file.
     """
     board = RawArray(c_int64, 1 + 3 * len(shards))
-    running: dict[Future[None], PlannedShard] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(shards)), context, _start_worker, (board,)) as pool:
         try:
-            for number, shard in enumerate(shards):
-                running[pool.submit(_write, number, root, shard, settings, receipt)] = shard
+            with _deaf_to_ctrl_c():
+                running = {
+                    pool.submit(_write, number, root, shard, settings, receipt) for number, shard in enumerate(shards)
+                }
             for done in _completed(running, lambda: report(sum(board[2::3]), sum(board[3::3]))):
                 done.result()
         except BrokenProcessPool as error:
@@ -71,8 +73,20 @@ def write_shards(
             pool.shutdown(cancel_futures=True)
 
 
-def _completed(running: Mapping[Future[None], Any], poll: Callable[[], None]) -> Iterator[Future[None]]:
-    waiting = set(running)
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started here do not hear Ctrl-C: the parent does, and raises the wish to stop."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may set signals, and gets Ctrl-C
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _completed(waiting: set[Future[None]], poll: Callable[[], None]) -> Iterator[Future[None]]:
     while waiting:
         done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
         poll()
@@ -99,7 +113,7 @@ def _killed(shards: Sequence[PlannedShard], board: Board) -> str:
 def _start_worker(board: Board) -> None:
     global _board  # noqa: PLW0603 -- shared memory reaches a worker only as it starts
     _board = board
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which raises the wish to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # C libraries comment on damaged files on descriptor 2 (libmpg123 does); Python's own messages keep their way out.
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)

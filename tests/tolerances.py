@@ -15,5 +15,4 @@ SNR_DB: Final = 0.1  # noise power over a crop: sqrt(2 / 20,000) of it is one st
 GAIN_DB: Final = 1e-4
 TONE_DB: Final = 0.05  # steady-state level of a filtered sine
 
-# sox reads and writes 16-bit samples here: half a step of rounding in, half a step out, and a triangular dither off.
-SOX_STEPS: Final = 2.0 / 32768
+SOX: Final = 1e-5  # relative; sox holds samples as 32-bit integers and some gains as float32

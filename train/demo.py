@@ -45,7 +45,9 @@ class DemoPlan:
     batch_size: int = 48
     temperature: float = 0.2
     learning_rate: float = 3e-3
-    probe_learning_rate: float = 3e-3
+    heads: int = 3
+    """Probe heads per encoder, averaged: the validation songs are few, so one head's stopping point is luck."""
+    probe_learning_rate: float = 1e-3
     probe_patience: int = 20
 
 
@@ -57,26 +59,29 @@ def run_command(arguments: Sequence[str]) -> None:
         raise ConfigError(f"the command above failed with exit status {code}; mend that and run the demo again")
 
 
-def scores_of(system: Sequence[Path]) -> dict[str, Any]:
-    """Test scores of one system over its seeds, from the probes' scores.json."""
-    probes = [json.loads((folder / "scores.json").read_text(encoding="utf-8")) for folder in system]
-    test = [score for probe in probes for score in probe["test"]]
-    return {
-        "roc_auc": [score["tag"]["roc_auc"] for score in test],
-        "pr_auc": [score["tag"]["pr_auc"] for score in test],
-        "item_roc_auc": [score["item"]["roc_auc"] for score in test],
-        "item_pr_auc": [score["item"]["pr_auc"] for score in test],
-        "per_tag": {
-            tag: [score["tag"]["per_tag"][tag]["roc_auc"] for score in test] for tag in test[0]["tag"]["per_tag"]
-        },
-        "prevalence": test[0]["tag"]["prevalence"],
+def scores_of(probes: Sequence[Path]) -> dict[str, Any]:
+    """Test scores of one system, one value per pretraining seed (the mean over that seed's heads)."""
+    results = [json.loads((folder / "scores.json").read_text(encoding="utf-8")) for folder in probes]
+
+    def of_tag(result: dict[str, Any], tag: str) -> float:
+        return float(np.mean([head["tag"]["per_tag"][tag]["roc_auc"] for head in result["test"]]))
+
+    scores: dict[str, Any] = {
+        f"{kind}_{metric}": [result["summary"][kind][metric]["mean"] for result in results]
+        for kind in ("tag", "item")
+        for metric in ("roc_auc", "pr_auc")
     }
+    scores["per_tag"] = {
+        tag: [of_tag(result, tag) for result in results] for tag in results[0]["test"][0]["tag"]["per_tag"]
+    }
+    scores["prevalence"] = float(np.mean(list(results[0]["protocol"]["test_prevalence"].values())))
+    return scores
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation, as ``.729 +- .004``."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.4f} +- {deviation:.4f}"
+    """Mean and sample standard deviation, as ``.7290 +- .0041``; the mean alone of one value."""
+    deviation = f" +- {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{deviation}"
 
 
 def table(systems: dict[str, dict[str, Any]], seeds: int) -> str:
@@ -88,7 +93,7 @@ def table(systems: dict[str, dict[str, Any]], seeds: int) -> str:
         f"| chance | .5000 | {prevalence:.4f} | .5000 | - |",
     ]
     lines += [
-        f"| {name} | {spread(scores['roc_auc'])} | {spread(scores['pr_auc'])} "
+        f"| {name} | {spread(scores['tag_roc_auc'])} | {spread(scores['tag_pr_auc'])} "
         f"| {spread(scores['item_roc_auc'])} | {spread(scores['item_pr_auc'])} |"
         for name, scores in systems.items()
     ]
@@ -109,7 +114,7 @@ def per_tag_table(systems: dict[str, dict[str, Any]], baseline: str) -> str:
 
 def verdict(systems: dict[str, dict[str, Any]], baseline: str) -> str:
     """One sentence: how often and by how much pretraining beat the baseline, seed by seed."""
-    gains = np.subtract(systems["pretrained"]["roc_auc"], systems[baseline]["roc_auc"])
+    gains = np.subtract(systems["pretrained"]["tag_roc_auc"], systems[baseline]["tag_roc_auc"])
     return (
         f"Pretraining beats the {baseline} encoder on test ROC-AUC in {int((gains > 0).sum())} of {len(gains)} seeds, "
         f"by {spread(gains.tolist())} (each seed: {', '.join(f'{gain:+.4f}' for gain in gains)})."
@@ -133,12 +138,11 @@ def pretrain_arguments(plan: DemoPlan, shards: Path, run: Path, seed: int, *, tr
     return ["train/pretrain.py", *(str(word) for pair in options.items() for word in pair)]
 
 
-def probe_features(plan: DemoPlan, features: Path, out: Path, seed: int) -> Path:
-    """Probe one feature folder with one seed; returns where the scores are."""
-    arguments = ["train/probe.py", "--features", str(features), "--out", str(out), "--first-seed", str(seed)]
-    arguments += ["--seeds", "1", "--learning-rate", str(plan.probe_learning_rate)]
-    arguments += ["--patience", str(plan.probe_patience)]
-    run_command(arguments)
+def probe_features(plan: DemoPlan, features: Path, out: Path) -> Path:
+    """Probe one feature folder; returns where the scores are."""
+    options = {"--seeds": plan.heads, "--learning-rate": plan.probe_learning_rate, "--patience": plan.probe_patience}
+    words = [str(word) for pair in options.items() for word in pair]
+    run_command(["train/probe.py", "--features", str(features), "--out", str(out), *words])
     return out
 
 
@@ -153,15 +157,13 @@ def run_chain(plan: DemoPlan, work: Path, jobs: int) -> dict[str, dict[str, Any]
     embed = ["train/embed.py", "--shards", str(shards)]
     run_command([*embed, "--baseline", "log-spectrum", "--out", str(spectrum / "features")])
     probes: dict[str, list[Path]] = {"log-spectrum statistics": [], "untrained": [], "pretrained": []}
-    for seed in range(plan.seeds):
-        out = spectrum / f"probe-{seed}"
-        probes["log-spectrum statistics"].append(probe_features(plan, spectrum / "features", out, seed))
+    probes["log-spectrum statistics"].append(probe_features(plan, spectrum / "features", spectrum / "probe"))
     for name in ("untrained", "pretrained"):
         for seed in range(plan.seeds):
             run = work / f"{name}-{seed}"
             run_command(pretrain_arguments(plan, shards, run, seed, trained=name == "pretrained"))
             run_command([*embed, "--run", str(run), "--device", "cpu", "--out", str(run / "features")])
-            probes[name].append(probe_features(plan, run / "features", run / "probe", seed))
+            probes[name].append(probe_features(plan, run / "features", run / "probe"))
     return {name: scores_of(folders) for name, folders in probes.items()}
 
 

@@ -1,7 +1,7 @@
 """Features of every window of every track, from a frozen encoder (paper section 2.6).
 
 python train/embed.py --run runs/mtat --shards data/shards/mtat --out runs/mtat/features
-torchrun --nproc-per-node 4 train/embed.py --checkpoint FILE.pt --shards ... --out ...
+torchrun --nproc-per-node 4 -- train/embed.py --checkpoint FILE.pt --shards ... --out ...
 python train/embed.py --baseline log-spectrum --shards data/shards/mtat --out runs/spectrum/features
 """
 

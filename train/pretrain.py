@@ -1,8 +1,8 @@
 """NT-Xent pretraining of a SampleCNN on crop pairs (paper section 2).
 
     python train/pretrain.py --shards data/shards/mtat --run runs/mtat --epochs 1000
-    torchrun --nproc-per-node 4 train/pretrain.py --shards data/shards/mtat --run runs/mtat --epochs 1000
-    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 train/pretrain.py ...
+    torchrun --nproc-per-node 4 -- train/pretrain.py --shards data/shards/mtat --run runs/mtat --epochs 1000
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -- train/pretrain.py ...
     python train/pretrain.py --shards data/shards/demo --run runs/small --steps 600 --width 128   # a laptop
 
 The same command again goes on from the newest checkpoint, after a kill -9 as after SIGTERM, at any number of processes.
@@ -43,10 +43,10 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
     return ContrastiveModel(encoder, Projector(settings.width, out=settings.projection))
 
 
-def make_views(batch: Batch, chain: Chain) -> Tensor:
+def make_views(batch: Batch, chain: Chain, dtype: torch.dtype = torch.float32) -> Tensor:
     """int16 crops ``[b, 2, T]`` to augmented views ``[2, b, 1, T]``: one chain call for both views of every track."""
     pairs, _, frames = batch.pcm.shape
-    crops = from_int16(batch.pcm.transpose(0, 1))
+    crops = from_int16(batch.pcm.transpose(0, 1)).to(dtype)
     views = chain(crops, batch.keys.transpose(0, 1).reshape(2 * pairs))
     return views.view(2, pairs, 1, frames)
 
@@ -62,6 +62,7 @@ class Trainer:
 
     def __init__(self, settings: PretrainSettings, place: Place) -> None:
         self.settings, self.place = settings, place
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         self.loader = PairLoader(
             settings.shards,
             batch_size=settings.batch_size,
@@ -71,9 +72,7 @@ class Trainer:
             device=place.device,
         )
         self.chain = Chain.preset(settings.augment, sample_rate=self.loader.sample_rate)
-        self.model = build_model(settings, self.loader.sample_rate).to(place.device)
-        if settings.precision == "float64":
-            self.model.double()
+        self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
         self.ranked: nn.Module = self.model
         if place.world_size > 1:
             # Buffers need no broadcast: the batch-norm statistics are global, hence the same on every rank.
@@ -85,9 +84,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns this rank's loss and contrastive accuracy, still on the device."""
-        views = make_views(batch, self.chain)
-        if self.settings.precision == "float64":
-            views = views.double()
+        views = make_views(batch, self.chain, self.dtype)
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             z = self.ranked(views)
         outcome = contrastive_output(z[0], z[1], self.settings.temperature)
@@ -139,6 +136,7 @@ class Saver:
         self.saved = trainer.step_count if checkpoint.checkpoint_path(run, trainer.step_count).exists() else None
 
     def __call__(self) -> None:
+        """Write the checkpoint, unless this step's is there."""
         if self.saved != self.trainer.step_count and self.trainer.place.first:
             checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
         self.saved = self.trainer.step_count

@@ -48,6 +48,7 @@ class Chain:
     """Augmentations in order, each applied to a row or not by a draw of its own.
 
     Example:
+        >>> import torch
         >>> chain = Chain.preset("paper", sample_rate=22050)
         >>> chain(torch.zeros(4, 1, 59049), torch.arange(4)).shape
         torch.Size([4, 1, 59049])

@@ -44,7 +44,8 @@ def train(pairs: int, steps: int) -> Outcome:
         views *= torch.logspace(-2, 0, pairs, dtype=torch.float64)[:, None, None]  # later ranks are louder
         views[1] = 0.5 * views[0] + 0.3 * views[1] ** 2  # and the second view is another kind of signal
         optimizer.zero_grad()
-        loss = contrastive_output(*model(views[:, mine]), temperature=0.2).loss
+        z_i, z_j = model(views[:, mine])
+        loss = contrastive_output(z_i, z_j, temperature=0.2).loss
         loss.backward()
         first_gradient = first_gradient or [p.grad.clone() for p in model.parameters() if p.grad is not None]
         optimizer.step()

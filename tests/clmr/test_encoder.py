@@ -106,6 +106,22 @@ def test_quiet_and_offset_audio_keeps_its_statistics() -> None:
     assert_equal([encoder.double()(audio)], [expected], tolerance=1e-6)
 
 
+def test_activations_stay_channels_last() -> None:
+    """Torch would convert silently, at the price of a copy per layer."""
+    encoder = SampleCNN(8000, width=16)
+    seen: list[bool] = []
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.extend(x.is_contiguous(memory_format=torch.channels_last) for x in (*inputs[1:], output))
+
+    for block in encoder.sequential:
+        block.register_forward_hook(look)
+    for training in (True, False):
+        encoder.train(training)(torch.randn(2, 1, 20736))
+    assert len(seen) == 22
+    assert all(seen)
+
+
 @pytest.mark.parametrize("sample_rate", RATES)
 def test_shapes_and_keys(sample_rate: int) -> None:
     encoder = SampleCNN(sample_rate, width=20)

@@ -35,5 +35,5 @@ def test_freed_memory_is_used_again() -> None:
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
     assert not memory.keep_freed_memory()

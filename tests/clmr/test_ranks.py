@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from tests.clmr.ranks import BROKEN, UNEVEN, Outcome, run_rank, train
 from tests.tolerances import FLOAT64
@@ -19,7 +19,7 @@ PAIRS = 6
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
     """What each rank found."""
     folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(run_rank, (request.param, PAIRS, str(folder)), nprocs=request.param)
+    spawn(run_rank, (request.param, PAIRS, str(folder)), nprocs=request.param)
     return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
 
 
@@ -73,7 +73,7 @@ def test_a_broken_gather_has_the_right_loss(ranks: list[dict[str, Outcome]], alo
 
 
 def reference(ranks: list[Outcome], layer: str) -> tuple[nn.Sequential, Tensor, Tensor]:
-    """torch's layers on the ranks' rows together, in float64: the layers, their output, the input with gradient."""
+    """Layers of torch itself on the ranks' rows together, in float64; also their output and the input, with gradient."""
     state = {key: value.double() for key, value in ranks[0]["state"].items()}
     x = torch.cat([rank["x"] for rank in ranks]).double().requires_grad_()
     channels = state["1.bias" if layer == "stem" else "bias"].shape[0]

@@ -7,15 +7,21 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 
 from sharding.format import open_shards
+
+Music = Callable[..., npt.NDArray[np.float64]]
+Write = Callable[..., Path]
+Sharder = Callable[..., subprocess.CompletedProcess[str]]
 
 GOOD = {
     "plain.wav": (44100, 1),
@@ -29,9 +35,7 @@ GOOD = {
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory, music: Callable[..., np.ndarray], write: Callable[..., Path]
-) -> tuple[Path, dict[str, str]]:
+def folder(tmp_path_factory: pytest.TempPathFactory, music: Music, write: Write) -> tuple[Path, dict[str, str]]:
     """The folder, and the reason for which each bad file in it must be left out."""
     root = tmp_path_factory.mktemp("bad folder")
     for name, (rate, channels) in GOOD.items():
@@ -43,7 +47,9 @@ def folder(
         bad[name] = reason
 
     put("empty.mp3", b"", "empty")
-    whole = {extension: root / f"whole.{extension}" for extension in ("wav", "mp3", "flac", "ogg", "aiff", "au", "opus")}
+    whole = {
+        extension: root / f"whole.{extension}" for extension in ("wav", "mp3", "flac", "ogg", "aiff", "au", "opus")
+    }
     for extension, path in whole.items():
         rate = 48000 if extension == "opus" else 44100
         data = write(path, music(4.0, rate), rate).read_bytes()
@@ -64,7 +70,11 @@ def folder(
     file = io.BytesIO()
     soundfile.write(file, broken, 22050, "FLOAT", format="WAV")
     put("nan.wav", file.getvalue(), "not_finite")
-    put("rate.wav", (root / "plain.wav").read_bytes().replace(struct.pack("<I", 44100), struct.pack("<I", 1)), "undecodable")
+    put(
+        "rate.wav",
+        (root / "plain.wav").read_bytes().replace(struct.pack("<I", 44100), struct.pack("<I", 1)),
+        "undecodable",
+    )
     (root / "loop.wav").symlink_to("loop.wav")
     bad["loop.wav"] = "unreadable"
     (root / "dangling.flac").symlink_to("gone.flac")
@@ -82,16 +92,15 @@ def folder(
     return root, bad
 
 
-def test_every_file_is_in_or_named(
-    folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Callable[..., object]
-) -> None:
+def test_every_file_is_in_or_named(folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Sharder) -> None:
     source, bad = folder
     done = sharder("build", "folder", "--source", source, "--out", tmp_path / "shards", "--jobs", 2)
     reasons = Counter(bad.values())
     assert done.returncode == 0, done.stderr
     counted = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    found = len(list((tmp_path / "shards").rglob("*.tar")))
     assert done.stdout == (
-        f"written {len(GOOD)} of {len(GOOD) + len(bad)} tracks, 0.0 h, 3 shards; "
+        f"written {len(GOOD)} of {len(GOOD) + len(bad)} tracks, 0.0 h, {found} shards; "
         f"skipped {len(bad)}: {counted}; ignored 3 files that are not audio\n"
     )
     assert f"warning: skipped {len(bad)}: {counted}" in done.stderr
@@ -115,7 +124,7 @@ def test_every_file_is_in_or_named(
     assert sharder("verify", tmp_path / "shards").returncode == 0
 
 
-def test_exit_codes(folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Callable[..., object]) -> None:
+def test_exit_codes(folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Sharder) -> None:
     source, _ = folder
     (tmp_path / "one").mkdir()
     (tmp_path / "none").mkdir()
@@ -123,7 +132,7 @@ def test_exit_codes(folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder
         shutil.copy(source / name, tmp_path / "one")
     shutil.copy(source / "short.wav", tmp_path / "none")
     strict = sharder("build", "folder", "--source", tmp_path / "one", "--out", tmp_path / "a", "--strict")
-    assert (strict.returncode, strict.stdout) == (3, "written 1 of 2 tracks, 0.0 h, 1 shards; skipped 1: too_short 1\n")
+    assert (strict.returncode, strict.stdout) == (3, "written 1 of 2 tracks, 0.0 h, 1 shard; skipped 1: too_short 1\n")
     none = sharder("build", "folder", "--source", tmp_path / "none", "--out", tmp_path / "b")
     assert (none.returncode, none.stdout) == (1, "written 0 of 1 tracks, 0.0 h, 0 shards; skipped 1: too_short 1\n")
     assert not list((tmp_path / "b").rglob("*.tar"))  # DALI refuses empty shards

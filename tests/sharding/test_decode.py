@@ -19,7 +19,7 @@ import sharding.decode
 from sharding.decode import decode, decoder_versions, probe_seconds, quantise, read_source
 from sharding.faults import Fault, RecordingError
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[np.floating]
 
 # Signal to difference, in dB. Rounding a signal of this level to 16 bits alone gives 81 to 83.
 DECODER_AGREES = 78.0
@@ -156,10 +156,23 @@ def test_what_is_beyond_16_bits_is_clipped_and_counted() -> None:
 
 @pytest.mark.needs("ffmpeg")
 def test_a_stream_of_mixed_bit_rates_without_a_header_is_read_to_its_end(clips: dict[str, Path]) -> None:
-    """libsndfile alone would stop where the first frame's bit rate says the file ends."""
+    """Alone, libsndfile would stop where the first frame's bit rate says the file ends."""
     parts = []
     for bit_rate in ("320k", "64k"):
-        command = ["ffmpeg", "-v", "error", "-i", str(clips["wav"]), "-write_xing", "0", "-b:a", bit_rate, "-f", "mp3", "-"]
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-i",
+            str(clips["wav"]),
+            "-write_xing",
+            "0",
+            "-b:a",
+            bit_rate,
+            "-f",
+            "mp3",
+            "-",
+        ]
         parts.append(subprocess.run(command, capture_output=True, check=True).stdout)
     both = b"".join(parts)
     with soundfile.SoundFile(io.BytesIO(both)) as file:

@@ -54,7 +54,11 @@ def test_shards_are_shuffled_by_the_seed() -> None:
     recordings = [make(number) for number in range(100)]
     seconds = dict.fromkeys((recording.key for recording in recordings), 30.0)
     orders = [
-        [track.key for shard in plan_shards(recordings, seconds, BuildSettings("folder", seed=seed)) for track in shard.tracks]
+        [
+            track.key
+            for shard in plan_shards(recordings, seconds, BuildSettings("folder", seed=seed))
+            for track in shard.tracks
+        ]
         for seed in (0, 1)
     ]
     assert orders[0] != orders[1]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+
 from sharding.__main__ import cli as sharding_cli
 
 RATE = 8000

@@ -22,7 +22,7 @@ def program(script: str, arguments: Sequence[str], torchrun: Sequence[str] | Non
     """The command that runs ``train/<script>``, plainly or under torchrun with the given options."""
     start = [sys.executable]
     if torchrun is not None:
-        start += ["-m", "torch.distributed.run", *torchrun]
+        start += ["-m", "torch.distributed.run", *torchrun, "--"]
     return [*start, str(ROOT / "train" / script), *arguments]
 
 

@@ -29,7 +29,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"step-00000001\.pt is damaged or no checkpoint"):
         load(path)
     assert not witness.exists()
-    path.write_bytes(pickle.dumps(Trap(witness)))
+    path.write_bytes(pickle.dumps(Trap(witness), protocol=2))
     with pytest.raises(ResumeError):
         load(path)
     assert not witness.exists()

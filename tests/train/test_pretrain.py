@@ -16,7 +16,8 @@ from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
 from train.runlog import read_log
 
-EXACT = 1e-10  # float64, several steps of Adam, other orders of summation
+# float64 after several steps: 1e-16 of each sum's order, raised by Adam, whose first steps divide by gradients near zero.
+EXACT = 1e-8
 
 
 def pretrain(shards: Path, out: Path, *options: str) -> None:
@@ -27,12 +28,13 @@ def pretrain(shards: Path, out: Path, *options: str) -> None:
 def difference(one: Path, other: Path) -> float:
     """Largest difference between two runs' newest weights and Adam moments, relative to each tensor's largest value.
 
-    Adam's first moment is linear in the gradients: a wrong factor shows there even where Adam's steps hide it.
+    Adam's first moment is linear in the gradients: a wrong factor shows there even where Adam's steps hide it. Values
+    below 1e-3 count as 1e-3: a convolution's bias before batch norm has no gradient but rounding.
     """
     a, b = (flat({"model": state["model"], "optimizer": state["optimizer"]}) for state in (newest(one), newest(other)))
     assert a.keys() == b.keys()
     return max(
-        float((a[name].double() - b[name].double()).abs().max() / a[name].double().abs().max().clamp_min(1e-12))
+        float((a[name].double() - b[name].double()).abs().max() / a[name].double().abs().max().clamp_min(1e-3))
         for name in a
     )
 
