@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from clmr.errors import ShardError
-from loaders.pagecache import Bytes, CachedPages, can_ask
+from loaders.pagecache import Bytes, CachedPages
 
 OPEN_SHARDS = 128  # two descriptors each, the map has one of its own: a quarter of the usual limit of 1024
 
@@ -18,7 +18,7 @@ class OpenShard:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
-        self._cached = CachedPages(descriptor) if can_ask(descriptor) else None
+        self.cached: CachedPages | None = None
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -29,14 +29,14 @@ class OpenShard:
         Raises:
             ShardError: the file ends too early or cannot be read.
         """
-        if self._cached is None or not self._cached.copy(target, offset):
+        if self.cached is None or not self.cached.copy(target, offset):
             self._read(target, offset)
 
     def _read(self, target: Bytes, offset: int) -> None:
         done = 0
         while done < len(target):
             try:
-                count = os.preadv(self.descriptor, [target[done:]], offset + done)
+                count = os.preadv(self.descriptor, [target[done:].data], offset + done)
             except OSError as error:
                 raise ShardError(f"{self.path} cannot be read at byte {offset + done}: {error.strerror}") from error
             if count == 0:
@@ -96,6 +96,7 @@ class ShardFiles:
             raise ShardError(f"{path} was replaced while in use; start again, from a checkpoint of the same shards")
         if hasattr(os, "posix_fadvise"):  # crops lie anywhere: reading ahead would waste the disk
             os.posix_fadvise(shard.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        shard.cached = CachedPages.of(descriptor)
         return shard
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,23 +23,27 @@ if _mincore is not None:
     _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 
 
-def can_ask(descriptor: int) -> bool:
-    """Whether ``mincore`` answers truly: to the owner and to who may write the file; to others all seems in memory."""
-    status = os.fstat(descriptor)
-    writable = os.access(f"/dev/fd/{descriptor}", os.W_OK)
-    return _mincore is not None and (status.st_uid == os.geteuid() or writable)
-
-
 class CachedPages:
     """A file's pages as far as they are in memory.
 
-    Args:
-        descriptor: of the open file, of at least one byte.
+    They count to the resident size of the process, but the system may take them back at any time.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._bytes: Bytes = np.frombuffer(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ), dtype=np.uint8)
-        self._address = cast("int", self._bytes.ctypes.data)
+    def __init__(self, content: mmap.mmap) -> None:
+        self._bytes: Bytes = np.frombuffer(content, dtype=np.uint8)
+        self._address: int = self._bytes.ctypes.data
+
+    @staticmethod
+    def of(descriptor: int) -> CachedPages | None:
+        """The pages of an open file that is not empty; None where they cannot be mapped or asked for."""
+        # The kernel tells the owner of a file and who may write it; to others all pages seem to be in memory.
+        owner = os.fstat(descriptor).st_uid == os.geteuid()
+        if _mincore is None or not (owner or os.access(f"/dev/fd/{descriptor}", os.W_OK)):
+            return None
+        try:
+            return CachedPages(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))
+        except OSError:  # a file system without maps
+            return None
 
     def copy(self, target: Bytes, offset: int) -> bool:
         """Copy the bytes from ``offset`` on into ``target``; False, and nothing done, if a page of them is missing."""

@@ -31,8 +31,8 @@ Board = Any
 _board: Board = None
 
 
-class Stopped(Exception):  # noqa: N818 -- a worker's answer to the wish to stop, not an error
-    """The build is ending."""
+class StoppedError(Exception):
+    """A worker leaves its shard, because the build is ending; only the parent sees it, and passes it over."""
 
 
 def write_shards(
@@ -134,9 +134,9 @@ def _write(number: int, root: Path, shard: PlannedShard, settings: BuildSettings
         _board[attempted] += 1
         _board[written] += samples
         if _board[0]:
-            raise Stopped
+            raise StoppedError
 
     if _board[0]:
-        raise Stopped
+        raise StoppedError
     _board[started] = 1
     write_shard(root, shard, settings, receipt, report)

@@ -73,7 +73,7 @@ def test_a_broken_gather_has_the_right_loss(ranks: list[dict[str, Outcome]], alo
 
 
 def reference(ranks: list[Outcome], layer: str) -> tuple[nn.Sequential, Tensor, Tensor]:
-    """Layers of torch itself on the ranks' rows together, in float64; also their output and the input, with gradient."""
+    """Layers of torch itself on all rows together, in float64; also their output and the input, with gradient."""
     state = {key: value.double() for key, value in ranks[0]["state"].items()}
     x = torch.cat([rank["x"] for rank in ranks]).double().requires_grad_()
     channels = state["1.bias" if layer == "stem" else "bias"].shape[0]

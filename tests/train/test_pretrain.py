@@ -16,7 +16,7 @@ from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
 from train.runlog import read_log
 
-# float64 after several steps: 1e-16 of each sum's order, raised by Adam, whose first steps divide by gradients near zero.
+# float64 after several steps: rounding of other orders of summation, raised by Adam, which divides by small gradients.
 EXACT = 1e-8
 
 
