@@ -1,0 +1,1 @@
+"""Measurements against peers; every result names its machine, versions, date and command."""
