@@ -20,8 +20,8 @@ from sharding.format import WAV_HEADER_BYTES
 
 SHUFFLE_BUFFER = 100  # samples; of 1.3 MB each, so a larger buffer costs memory and time
 WEBDATASET_SETTINGS = (
-    f"WebDataset(shardshuffle=100).repeat().shuffle({SHUFFLE_BUFFER}), WAV header skipped instead of decoded, two crops, "
-    "batched inside the worker (partial=False), WebLoader(batch_size=None)"
+    f"WebDataset(resampled=True).shuffle({SHUFFLE_BUFFER}), so that shards come without end, WAV header skipped "
+    "instead of decoded, two crops, batched inside the worker, WebLoader(batch_size=None)"
 )
 SOUNDFILE_SETTINGS = (
     "map-style Dataset, one open and two seek + read(dtype='int16') per clip, DataLoader(shuffle=True, drop_last=True, "
@@ -37,8 +37,10 @@ def webdataset_pairs(shards: Sequence[Path], *, crop_frames: int, pairs: int, wo
         starts = np.random.default_rng().integers(0, len(pcm) - crop_frames + 1, 2)
         return torch.from_numpy(np.stack([pcm[start : start + crop_frames] for start in starts]))
 
-    dataset: Any = wds.WebDataset([str(path) for path in shards], shardshuffle=100, select_files=_is_wav)
-    dataset = dataset.repeat().shuffle(SHUFFLE_BUFFER).map(two_crops).batched(pairs, torch.stack, partial=False)
+    dataset: Any = wds.WebDataset(
+        [str(path) for path in shards], resampled=True, shardshuffle=False, select_files=_is_wav
+    )
+    dataset = dataset.shuffle(SHUFFLE_BUFFER).map(two_crops).batched(pairs, torch.stack, partial=False)
     for batch in wds.WebLoader(dataset, batch_size=None, num_workers=workers):
         yield len(batch)
 
@@ -67,7 +69,7 @@ class SoundfileCrops(Dataset[Tensor]):
 
 
 def soundfile_pairs(files: Sequence[Path], *, crop_frames: int, pairs: int, workers: int) -> Iterator[int]:
-    """torch's DataLoader over WAV files."""
+    """The DataLoader of torch over WAV files."""
     loader = DataLoader(
         SoundfileCrops(files, crop_frames),
         batch_size=pairs,

@@ -1,4 +1,4 @@
-"""Results that can be judged later: rounds, median and spread, and on what machine, with which versions, by what command."""
+"""Results that can be judged later: median and spread, machine, versions, date and command."""
 
 from __future__ import annotations
 

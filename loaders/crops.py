@@ -1,7 +1,7 @@
 """Crop before read: only the samples of the crops leave the disk, straight into the batch.
 
-A 59,049-sample crop is 118,098 bytes of its shard, found by arithmetic: ``pcm_offset + 2 * start``. What is in the page
-cache is copied from there, the rest is read by ``preadv``, both without the interpreter's lock.
+A 59,049-sample crop is 118,098 bytes of its shard, found by arithmetic: ``pcm_offset + 2 * start``. Threads read
+them straight into the batch, many crops by one system call; a crop that fails is read once more alone, which says why.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 from clmr.errors import ConfigError, ShardError
+from loaders.aio import AT_MOST, read_together
 from loaders.files import ShardFiles
 from loaders.order import Integers
-from loaders.pagecache import Bytes
 from loaders.slabs import Slab
 from loaders.threads import ReaderThreads
 from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
@@ -97,12 +97,17 @@ class CropReader:
         offsets = (self.tracks.pcm_offset[tracks] + SAMPLE_BYTES * crops.starts.reshape(-1)).tolist()
         parts = min(threads.count, len(shards))
         bounds = [len(shards) * part // parts for part in range(parts + 1)]
-        shares = [slice(*bounds[part : part + 2]) for part in range(parts)]
         return [
-            threads.submit(partial(self._read, shards[share], offsets[share], slab.crops[share])) for share in shares
+            threads.submit(partial(self._read, slab, shards, offsets, range(*bounds[part : part + 2])))
+            for part in range(parts)
         ]
 
-    def _read(self, shards: list[int], offsets: list[int], targets: list[Bytes]) -> None:
-        # The interpreter's lock is free during the copy alone: whatever this loop does besides holds up other threads.
-        for shard, offset, target in zip(shards, offsets, targets, strict=True):
-            self.files[shard].read_into(target, offset)
+    def _read(self, slab: Slab, shards: list[int], offsets: list[int], crops: range) -> None:
+        size = self.crop_frames * SAMPLE_BYTES
+        for begin in range(crops.start, crops.stop, AT_MOST):
+            some = range(begin, min(begin + AT_MOST, crops.stop))
+            opened = [self.files[shards[crop]] for crop in some]  # kept open until they are read
+            descriptors = [shard.descriptor for shard in opened]
+            failed = read_together(descriptors, offsets[some.start : some.stop], slab.address + begin * size, size)
+            for number in failed:
+                opened[number].read_into(slab.crops[begin + number], offsets[begin + number])

@@ -7,9 +7,9 @@ from pathlib import Path
 from threading import Lock
 
 from clmr.errors import ShardError
-from loaders.pagecache import Bytes, CachedPages
+from loaders.slabs import Bytes
 
-OPEN_SHARDS = 128  # two descriptors each, the map has one of its own: a quarter of the usual limit of 1024
+OPEN_SHARDS = 256  # a quarter of the usual limit of 1024 descriptors per process
 
 
 class OpenShard:
@@ -18,7 +18,6 @@ class OpenShard:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
-        self.cached: CachedPages | None = None
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -29,10 +28,6 @@ class OpenShard:
         Raises:
             ShardError: the file ends too early or cannot be read.
         """
-        if self.cached is None or not self.cached.copy(target, offset):
-            self._read(target, offset)
-
-    def _read(self, target: Bytes, offset: int) -> None:
         done = 0
         while done < len(target):
             try:
@@ -96,7 +91,6 @@ class ShardFiles:
             raise ShardError(f"{path} was replaced while in use; start again, from a checkpoint of the same shards")
         if hasattr(os, "posix_fadvise"):  # crops lie anywhere: reading ahead would waste the disk
             os.posix_fadvise(shard.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-        shard.cached = CachedPages.of(descriptor)
         return shard
 
     def close(self) -> None:

@@ -95,14 +95,15 @@ class EpochOrder:
 
     def epoch(self, epoch: int) -> Integers:
         """Positions of the tracks of one epoch, shape ``[steps, batch_size]``."""
-        if len(self.song_sizes) == len(self.song):
-            sequence = np.argsort(hash_bits(self.seed, epoch, self.song, "order.song"))
-        else:
-            sequence = self._song_by_song(epoch)
-        # Slot i of step s takes position i * steps + s of the sequence.
-        used = sequence[: self.steps * self.batch_size].reshape(self.batch_size, self.steps)
+        used = self.steps * self.batch_size
+        if len(self.song_sizes) == len(self.song):  # one track per song: any random order will do
+            shuffled = np.argsort(hash_bits(self.seed, epoch, self.song, "order.song"))
+            return shuffled[:used].reshape(self.steps, self.batch_size)
+        # Row i of step s takes position i * steps + s of the sequence. The steps then come in random order, or else
+        # the tracks of a song would follow each other.
+        sequence = self._song_by_song(epoch)[:used].reshape(self.batch_size, self.steps)
         times = np.argsort(hash_bits(self.seed, epoch, np.arange(self.steps), "order.step"))
-        return np.ascontiguousarray(used.T[times], dtype=np.int64)
+        return np.ascontiguousarray(sequence.T[times])
 
     def _song_by_song(self, epoch: int) -> Integers:
         """Songs in random order, each song's tracks side by side in random order, at most ``steps`` of a song."""

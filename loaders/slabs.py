@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+Bytes = npt.NDArray[np.uint8]
 Pcm = npt.NDArray[np.int16]
 
 
@@ -26,12 +27,14 @@ class Slab:
 
     Attributes:
         pcm: the samples, int16, of that shape.
-        crops: the bytes of each of its ``batch * views`` crops, ready to be filled.
+        crops: the bytes of each of its ``batch * views`` crops, one behind the other in memory.
+        address: of the first byte.
     """
 
     def __init__(self, shape: tuple[int, int, int], *, pinned: bool) -> None:
         self.pcm: Pcm = torch.empty(shape, dtype=torch.int16, pin_memory=pinned).numpy()
-        self.crops = list(self.pcm.reshape(-1, shape[2]).view(np.uint8))
+        self.crops: Bytes = self.pcm.reshape(-1, shape[2]).view(np.uint8)
+        self.address: int = self.pcm.ctypes.data
 
 
 class SlabPool:

@@ -52,11 +52,11 @@ class DemoPlan:
 
     dataset: str = "demo"
     """The sharder's data set: ``demo`` makes the corpus."""
-    steps: int = 600
+    steps: int = 500
     calibration_steps: int = 30
     """Steps at learning rate 0 that give the untrained encoder batch-norm statistics of the data."""
     seeds: int = 3
-    width: int = 128
+    width: int = 64
     batch_size: int = 48
     temperature: float = 0.2
     learning_rate: float = 3e-3

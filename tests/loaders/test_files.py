@@ -61,7 +61,6 @@ def test_a_read_beyond_the_end_names_the_byte(files: ShardFiles) -> None:
 
 def test_a_device_error_names_the_byte(files: ShardFiles) -> None:
     shard = files[0]
-    shard.cached = None
     directory = os.open(files.root, os.O_RDONLY)
     os.dup2(directory, shard.descriptor)  # reading a folder fails with EISDIR
     os.close(directory)
