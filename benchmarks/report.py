@@ -98,7 +98,7 @@ def write_results(
     machine = this_machine()
     versions = {package: version(package) for package in packages}
     origin = {
-        "command": " ".join(["python", *(Path(word).name if word.endswith(".py") else word for word in sys.argv)]),
+        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": asdict(machine),
         "versions": versions,

@@ -62,12 +62,15 @@ def _destroy(identity: int, process: int) -> None:
         _call(DESTROY, identity)
 
 
-class _ThreadContext(local):
-    def __init__(self) -> None:
-        self.context = _Context()
+_thread = local()
 
 
-_thread = _ThreadContext()
+def _thread_context() -> int:
+    """The calling thread's queue, made at its first read and destroyed when the thread ends."""
+    if not hasattr(_thread, "context"):
+        _thread.context = _Context()
+    identity: int = _thread.context.identity
+    return identity
 
 
 def read_together(
@@ -85,7 +88,7 @@ def read_together(
         Numbers of the pieces that did NOT come whole, rising: read those one by one to learn why. Where the system has
         no such call, or forbids it, that is all of them.
     """
-    count, context = len(descriptors), _thread.context.identity
+    count, context = len(descriptors), _thread_context()
     if not context:
         return np.arange(count)
     requests = np.zeros(count, REQUEST)

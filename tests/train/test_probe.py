@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from clmr.metrics import tag_metrics
 from train.probe import main
 
 RNG_SEED = 5
@@ -90,15 +91,14 @@ def test_untagged_tracks_are_left_out_of_the_item_scores(tmp_path: Path) -> None
 def test_scores_are_scikit_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reported numbers equal scikit-learn's on the probabilities of the test tracks."""
     kept: list[Any] = []
-    from train import probe as module
 
-    original = module.tag_metrics
+    original = tag_metrics
 
     def spy(labels: Any, scores: Any) -> Any:
         kept.append((np.array(labels), np.array(scores)))
         return original(labels, scores)
 
-    monkeypatch.setattr(module, "tag_metrics", spy)
+    monkeypatch.setattr("train.probe.tag_metrics", spy)
     result = probe(write_features(tmp_path / "features", signal=1.0), tmp_path / "out", "--seeds", "1")
     labels, scores = kept[-1]
     assert len(labels) == 30
