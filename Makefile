@@ -11,6 +11,7 @@ ARGS    ?=
 
 BIN     := .venv/bin
 STAMP   := .venv/.installed
+LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo shards verify pretrain features probe report bench lint test programs clean
@@ -39,10 +40,10 @@ verify: install ## recount and rehash the shards in SHARDS
 	$(BIN)/python -m sharding verify '$(SHARDS)' $(ARGS)
 
 pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
-	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -- train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
+	$(LAUNCH) train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
 
 features: install ## encode every window of SHARDS with the frozen encoder of RUN, into RUN/features
-	$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -- train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
+	$(LAUNCH) train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
 
 probe: install ## linear probe on RUN/features, scores into RUN/probe
 	$(BIN)/python train/probe.py --features '$(RUN)/features' --out '$(RUN)/probe' $(ARGS)
@@ -51,7 +52,7 @@ report: install ## loss curve and summary of RUN
 	$(BIN)/python train/report.py --run '$(RUN)' $(ARGS)
 
 bench: install ## speed against peers in one run, written to benchmarks/results
-	$(BIN)/python benchmarks/loader.py $(ARGS)
+	$(BIN)/python -m benchmarks.loader $(ARGS)
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .

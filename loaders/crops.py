@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from clmr import encoder
 from clmr.errors import ConfigError, ShardError
 from loaders.aio import AT_MOST, read_together
 from loaders.files import ShardFiles
@@ -20,17 +21,11 @@ from loaders.slabs import Slab
 from loaders.threads import ReaderThreads
 from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
 
-DEFAULT_CROP_FRAMES = {22050: 59049, 16000: 43740, 8000: 20736}
-"""Samples the encoder takes, by sample rate: 3^10; 2^2 * 3^7 * 5; 2^8 * 3^4."""
 
-
-def crop_frames_for(sample_rate: int, crop_frames: int | None) -> int:
+def crop_length(sample_rate: int, crop_frames: int | None) -> int:
     """``crop_frames``, or the encoder's crop for the rate."""
     if crop_frames is None:
-        if sample_rate not in DEFAULT_CROP_FRAMES:
-            known = ", ".join(map(str, DEFAULT_CROP_FRAMES))
-            raise ConfigError(f"no default crop for {sample_rate} Hz (there is one for {known}): give the crop length")
-        return DEFAULT_CROP_FRAMES[sample_rate]
+        return encoder.crop_frames(sample_rate)
     if crop_frames < 1:
         raise ConfigError(f"crop length is {crop_frames} samples: at least 1 is needed")
     return crop_frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +18,15 @@ from torch import Tensor
 
 from clmr.draw import Keys, make_keys, uniform_numpy
 from clmr.errors import ConfigError, ResumeError
-from loaders.crops import CropReader, Crops, check_sample_rate, crop_frames_for
+from loaders.crops import CropReader, Crops, check_sample_rate, crop_length
 from loaders.order import EpochOrder, rank_slice
 from loaders.prefetch import Prefetcher
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
 from sharding.format import ShardSet, Tracks, open_shards
+
+logger = logging.getLogger(__name__)
 
 VIEWS = (0, 1)
 PLANNED = 32  # batches planned at a time: NumPy's cost is per call, not per track
@@ -103,7 +106,7 @@ class PairLoader:
             raise ConfigError(f"depth is {depth}: at least 1 batch must be in flight")
         shard_set = open_shards(shards)
         self.sample_rate = check_sample_rate(shard_set, sample_rate)
-        self.crop_frames = crop_frames_for(self.sample_rate, crop_frames)
+        self.crop_frames = crop_length(self.sample_rate, crop_frames)
         self.batch_size = batch_size
         self.seed = seed
         self.depth = depth
@@ -113,6 +116,12 @@ class PairLoader:
         self.bytes_read = 0
         self._rows = rank_slice(batch_size, rank, world_size)
         self.order = EpochOrder(self.tracks.song, batch_size, seed)
+        if self.order.left_out and rank == 0:
+            logger.warning(
+                "%d tracks are left out of each epoch, others every time: their songs have more than %d tracks, and an "
+                "epoch of %d steps takes one of a song per step",
+                *(self.order.left_out, len(self), len(self)),
+            )
         self._fingerprint = self._make_fingerprint(shard_set, splits)
         self._reader = CropReader(shard_set, self.tracks, self.crop_frames)
         self._slabs = SlabPool(

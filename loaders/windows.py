@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.crops import CropReader, Crops, check_sample_rate, crop_frames_for
+from loaders.crops import CropReader, Crops, check_sample_rate, crop_length
 from loaders.order import Integers
 from loaders.prefetch import Prefetcher
 from loaders.slabs import SlabPool
@@ -92,7 +92,7 @@ class WindowLoader:
             raise ConfigError(f"rank {rank} of world size {world_size}: the rank must lie in 0 .. world size - 1")
         shard_set = open_shards(shards)
         self.sample_rate = check_sample_rate(shard_set, sample_rate)
-        self.window_frames = crop_frames_for(self.sample_rate, window_frames)
+        self.window_frames = crop_length(self.sample_rate, window_frames)
         self.batch_size = batch_size
         self.device = usable_device(device)
         self.tracks = shard_set.tracks(splits)

@@ -54,33 +54,49 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def latest(run: Path) -> dict[str, Any] | None:
-    """The newest readable checkpoint of a run, or None in a fresh one; a damaged one is named and passed over."""
+def latest(run: Path, *, set_aside: bool = False) -> dict[str, Any] | None:
+    """The newest readable checkpoint of a run, or None in a fresh one; a damaged one is named and passed over.
+
+    Args:
+        run: the run's folder.
+        set_aside: rename the damaged ones to ``*.damaged``, so that they no longer count among the newest.
+
+    Raises:
+        ResumeError: there are checkpoints, and none can be read.
+    """
+    damaged: list[Path] = []
+    found = None
     for path in reversed(checkpoints(run)):
         try:
-            return load(path)
+            found = load(path)
+            break
         except ResumeError as error:
             print(f"warning: {error}; trying the one before", file=sys.stderr)
-    return None
+            damaged.append(path)
+    if damaged and found is None:
+        raise ResumeError(f"{run}: none of its {len(damaged)} checkpoints can be read; begin anew in another folder")
+    if set_aside:
+        for path in damaged:
+            path.rename(path.with_suffix(".damaged"))
+    return found
 
 
 def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN, str]:
     """The trained encoder in evaluation mode, and the name of the file it came from.
 
     Args:
-        run: a run folder, whose newest checkpoint is taken, or
+        run: a run folder, whose newest readable checkpoint is taken, or
         checkpoint: one checkpoint file.
+
+    Raises:
+        ResumeError: there is none, or it does not fit the encoder of this version.
     """
     if (run is None) == (checkpoint is None):
         raise ResumeError("give a run folder or a checkpoint file, one of the two")
-    path = checkpoint
-    if path is None:
-        assert run is not None
-        found = checkpoints(run)
-        if not found:
-            raise ResumeError(f"{run} holds no checkpoint; pretrain there first (train/pretrain.py --run {run})")
-        path = found[-1]
-    state = load(path)
+    state = load(checkpoint) if checkpoint is not None else latest(run) if run is not None else None
+    if state is None:
+        raise ResumeError(f"{run} holds no checkpoint; pretrain there first (train/pretrain.py --run {run})")
+    path = checkpoint if run is None else checkpoint_path(run, state["step"])
     try:
         encoder = SampleCNN(**state["encoder_config"])
         prefix = "encoder."

@@ -7,7 +7,8 @@ from types import FrameType
 from typing import Self
 
 import torch
-import torch.distributed as dist
+
+from clmr.collectives import sum_over_ranks
 
 
 class StopRequest:
@@ -31,8 +32,4 @@ class StopRequest:
 
     def agreed(self) -> bool:
         """True when any rank was asked to stop; all ranks get the same answer at the same step."""
-        if not dist.is_initialized():
-            return self.signal is not None
-        asked = torch.tensor(self.signal is not None, dtype=torch.int32)
-        dist.all_reduce(asked, op=dist.ReduceOp.MAX)
-        return bool(asked.item())
+        return bool(sum_over_ranks(torch.tensor(int(self.signal is not None))).item())

@@ -24,11 +24,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN
 from clmr.augment import Chain, from_int16
-from clmr.errors import one_line_errors
+from clmr.errors import ResumeError, one_line_errors
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from train import checkpoint
-from train.launch import DEVICES, Place, mean_over_ranks, placed
+from train.launch import DEVICES, Place, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
 from train.runlog import RunLog
 from train.settings import PRECISIONS, PretrainSettings, check_resume, save_config
@@ -111,6 +111,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])
         self.step_count = state["step"]
+        if self.step_count > self.total:
+            raise ResumeError(f"the run has done {self.step_count} steps already, more than the {self.total} asked for")
 
     def config(self) -> dict[str, Any]:
         """What ``config.json`` says of the run."""
@@ -151,14 +153,16 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int) -> bool:
     since, waited, logged = time.perf_counter(), 0.0, trainer.step_count
     first = trainer.place.first
     with RunLog(run, start=logged, total=trainer.total, active=first) as log, StopRequest() as stop:
-        while trainer.step_count < trainer.total and not stop.agreed():
+        ending = trainer.step_count >= trainer.total
+        while not ending:
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
             loss, accuracy = trainer.step(batch)
             log.advance()
             step = trainer.step_count
-            if step % LOG_EVERY == 0 or step == trainer.total:
+            ending = stop.agreed() or step == trainer.total
+            if step % LOG_EVERY == 0 or ending:
                 mean_loss, mean_accuracy = mean_over_ranks(loss, accuracy)
                 now = time.perf_counter()
                 log.write(
@@ -176,6 +180,14 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int) -> bool:
                 save()
         save()
     return trainer.step_count >= trainer.total
+
+
+def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
+    """The newest checkpoint of ``run``, if it has any and they belong to these settings."""
+    if not checkpoint.checkpoints(run):
+        return None
+    check_resume(run, settings)
+    return checkpoint.latest(run, set_aside=True)
 
 
 @click.command(context_settings={"show_default": True})
@@ -199,14 +211,12 @@ def main(run: Path, checkpoint_every: int, device: str, threads: int | None, **o
     """Pretrain an encoder without labels. The same command again goes on where it was."""
     settings = PretrainSettings(**options)
     with placed(device, threads) as place:
-        state = checkpoint.latest(run)
-        if state is not None:
-            check_resume(run, settings)
+        state = from_first(lambda: find_state(run, settings))
         trainer = Trainer(settings, place)
         with trainer.loader:
             if state is not None:
                 trainer.resume(state)
-            elif place.first:
+            if place.first:
                 save_config(run, trainer.config())
             finished = train(trainer, run, checkpoint_every)
         if place.first:

@@ -66,7 +66,7 @@ def save_config(run: Path, config: dict[str, Any]) -> None:
 
 
 def check_resume(run: Path, settings: PretrainSettings) -> None:
-    """Refuse to go on in ``run`` with settings that would make other weights.
+    """Refuse to go on in ``run``, which has checkpoints, with settings that would make other weights.
 
     Raises:
         ResumeError: names the first setting that differs, both values and the remedy.

@@ -308,9 +308,9 @@ def test_unusable_settings_are_refused(shards: Path, settings: dict[str, Any], m
         open_loader(shards, **settings)
 
 
-def test_a_rate_without_default_crop_asks_for_one(make_shards: WriteShards) -> None:
+def test_a_rate_without_an_encoder_has_no_default_crop(make_shards: WriteShards) -> None:
     shards = make_shards(recordings(8), sample_rate=11025)
-    with pytest.raises(ConfigError, match="no default crop for 11025 Hz"):
+    with pytest.raises(ConfigError, match="22050, 16000, 8000 Hz, got 11025"):
         open_loader(shards, crop_frames=None)
 
 
@@ -328,6 +328,16 @@ def test_a_closed_loader_says_so(shards: Path) -> None:
     loader.close()
     with pytest.raises(ConfigError, match="closed"):
         take(loader, 1)
+
+
+def test_tracks_left_out_are_counted_and_told_once(make_shards: WriteShards, caplog: pytest.LogCaptureFixture) -> None:
+    shards = make_shards([*recordings(12, per_song=12), *recordings(7)[1:]])
+    for rank in range(2):
+        with open_loader(shards, batch_size=4, rank=rank, world_size=2) as loader:
+            assert (len(loader), loader.order.left_out, loader.order.remainder) == (2, 10, 0)
+            take(loader, 5)
+    (told,) = caplog.messages
+    assert told.startswith("10 tracks are left out of each epoch")
 
 
 def test_an_empty_split_is_an_error(shards: Path) -> None:
