@@ -40,7 +40,7 @@ class Batch:
     pcm: Tensor
     """Two crops of every track, int16 ``[b, 2, T]``, on the device."""
     keys: Tensor
-    """Draw key of every view, int64 ``[b, 2]``, on the device."""
+    """Draw key of every view, int64 ``[b, 2]``, on the CPU, where augmentation parameters are drawn."""
     track: Tensor
     """Row of ``index.parquet``, int64 ``[b]``, on the CPU."""
     epoch: int
@@ -189,15 +189,12 @@ class PairLoader:
         except Exception:
             self._forget_prefetched()  # the next call tries again from the same batch
             raise
-        keys = torch.from_numpy(crops.keys)
-        if self.device.type != "cpu":
-            keys = keys.to(self.device, non_blocking=True)
         track = torch.from_numpy(self.tracks.row[crops.tracks])
         last = crops.step + 1 == len(self)
         self._epoch, self._step = (crops.epoch + 1, 0) if last else (crops.epoch, crops.step + 1)
         self.bytes_read += pcm.numel() * pcm.element_size()
         self.wait_seconds += time.perf_counter() - begin
-        return Batch(pcm, keys, track, crops.epoch, crops.step)
+        return Batch(pcm, torch.from_numpy(crops.keys), track, crops.epoch, crops.step)
 
     def _plan(self, first_epoch: int, first_step: int) -> Iterator[_PairCrops]:
         """The crops of this rank's rows, batch after batch, without end."""

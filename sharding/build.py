@@ -6,7 +6,6 @@ bytes are those of a build that was never interrupted, with any number of jobs.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from clmr.errors import ConfigError
 from sharding.assemble import assemble
+from sharding.cores import usable_cores
 from sharding.datasets import DATASETS
 from sharding.datasets.catalog import Catalog
 from sharding.decode import decoder_versions, probe_seconds
@@ -78,7 +78,7 @@ def build(source: Path, root: Path, settings: BuildSettings, jobs: int | None = 
     """
     if settings.dataset not in DATASETS:
         raise ConfigError(f"{settings.dataset!r} is no data set; one of {', '.join(DATASETS)}")
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or usable_cores()
     receipt = {**settings.as_dict(), **decoder_versions()}
     remove_parts(root)
     check_settings(root, receipt)

@@ -148,17 +148,22 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def label_matrix(self, vocabulary: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Multi-hot labels, bool ``[N, len(vocabulary)]``; a label outside the vocabulary is an error."""
-        column = self.table["labels"].combine_chunks()
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-        codes = pc.index_in(column.flatten(), value_set=pa.array(vocabulary, pa.string()))
-        if codes.null_count:
-            unknown = sorted(set(column.flatten().to_pylist()) - set(vocabulary))
-            raise ShardError(f"index.parquet has labels the manifest does not list: {', '.join(unknown[:5])}")
-        matrix = np.zeros((len(self), len(vocabulary)), dtype=np.bool_)
-        matrix[np.repeat(np.arange(len(self)), lengths), codes.to_numpy(zero_copy_only=False).astype(np.int64)] = True
-        return matrix
+
+def label_matrix(labels: pa.ChunkedArray, vocabulary: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Multi-hot labels, bool ``[N, len(vocabulary)]``, of a column of label lists.
+
+    Raises:
+        ShardError: a label is not in the vocabulary.
+    """
+    column = labels.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    codes = pc.index_in(column.flatten(), value_set=pa.array(vocabulary, pa.string()))
+    if codes.null_count:
+        unknown = sorted(set(column.flatten().to_pylist()) - set(vocabulary))
+        raise ShardError(f"labels that are not in the vocabulary: {', '.join(unknown[:5])}")
+    matrix = np.zeros((len(column), len(vocabulary)), dtype=np.bool_)
+    matrix[np.repeat(np.arange(len(column)), lengths), codes.to_numpy(zero_copy_only=False).astype(np.int64)] = True
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)

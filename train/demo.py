@@ -15,25 +15,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 
 from clmr.errors import ConfigError, one_line_errors
 from sharding.publish import publish
+from train.demo_table import SPECTRUM, Systems, chance_scores, closing_text, scores_of
 from train.report import draw_loss
 from train.runlog import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_RATE = 8000
 SHARD_SIZE = "16MiB"  # jobs work on whole shards; the default would make three for 130 MiB of songs
-LIMITS = """
-What these numbers do not show: anything about recorded music. The songs are rendered by this project, share its
-instruments and are few; tempo and timbre are easier here than in life. The encoder is narrow and trains for about a
-minute, without the paper's pitch shift and reverb. Seeds vary the weights and the crops, not the corpus, so the
-spread says nothing about other corpora. Part of each song's recording chain is first-order shelving, a form that
-the augmentations' filters resemble, which flatters pretraining. Nothing here compares with the paper's scores."""
 
 
 @dataclass(frozen=True)
@@ -74,66 +67,13 @@ def run_command(arguments: Sequence[str]) -> None:
         raise ConfigError(f"the command above failed with exit status {code}; mend that and run the demo again")
 
 
-def scores_of(probes: Sequence[Path]) -> dict[str, Any]:
-    """Test scores of one system, one value per pretraining seed (the mean over that seed's heads)."""
-    results = [json.loads((folder / "scores.json").read_text(encoding="utf-8")) for folder in probes]
-
-    def of_tag(result: dict[str, Any], tag: str) -> float:
-        return float(np.mean([head["tag"]["per_tag"][tag]["roc_auc"] for head in result["test"]]))
-
-    scores: dict[str, Any] = {
-        f"{kind}_{metric}": [result["summary"][kind][metric]["mean"] for result in results]
-        for kind in ("tag", "item")
-        for metric in ("roc_auc", "pr_auc")
-    }
-    scores["per_tag"] = {
-        tag: [of_tag(result, tag) for result in results] for tag in results[0]["test"][0]["tag"]["per_tag"]
-    }
-    scores["prevalence"] = float(np.mean(list(results[0]["protocol"]["test_prevalence"].values())))
-    return scores
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation, as ``.7290 +- .0041``; the mean alone of one value."""
-    deviation = f" +- {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{deviation}"
-
-
-def table(systems: dict[str, dict[str, Any]], seeds: int) -> str:
-    """The demo's closing table, as Markdown."""
-    prevalence = systems["pretrained"]["prevalence"]
-    lines = [
-        f"| test songs, mean +- sd of {seeds} seeds | tag ROC-AUC | tag PR-AUC | item ROC-AUC | item PR-AUC |",
-        "|---|---|---|---|---|",
-        f"| chance | .5000 | {prevalence:.4f} | .5000 | - |",
-    ]
-    lines += [
-        f"| {name} | {spread(scores['tag_roc_auc'])} | {spread(scores['tag_pr_auc'])} "
-        f"| {spread(scores['item_roc_auc'])} | {spread(scores['item_pr_auc'])} |"
-        for name, scores in systems.items()
-    ]
-    return "\n".join(lines)
-
-
-def per_tag_table(systems: dict[str, dict[str, Any]], baseline: str) -> str:
-    """ROC-AUC of every tag, pretrained against the baseline, gains first, losses last."""
-    before, after = systems[baseline]["per_tag"], systems["pretrained"]["per_tag"]
-    change = {tag: np.mean(after[tag]) - np.mean(before[tag]) for tag in after}
-    lines = [f"| tag | {baseline} | pretrained | change |", "|---|---|---|---|"]
-    lines += [
-        f"| {tag} | {np.mean(before[tag]):.3f} | {np.mean(after[tag]):.3f} | {change[tag]:+.3f} |"
-        for tag in sorted(change, key=lambda tag: -change[tag])
-    ]
-    return "\n".join(lines)
-
-
-def verdict(systems: dict[str, dict[str, Any]], baseline: str) -> str:
-    """One sentence: how often and by how much pretraining beat the baseline, seed by seed."""
-    gains = np.subtract(systems["pretrained"]["tag_roc_auc"], systems[baseline]["tag_roc_auc"])
-    return (
-        f"Pretraining beats the {baseline} encoder on test ROC-AUC in {int((gains > 0).sum())} of {len(gains)} seeds, "
-        f"by {spread(gains.tolist())} (each seed: {', '.join(f'{gain:+.4f}' for gain in gains)})."
-    )
+def claim(work: Path, plan: DemoPlan) -> None:
+    """Note the plan in the work folder; refuse one whose runs were made by another plan."""
+    note, text = work / "plan.json", json.dumps(asdict(plan), indent=2) + "\n"
+    if note.exists() and note.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{work} holds the runs of a demo of other sizes; remove it (rm -r {work}) and start again")
+    with publish(note) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def pretrain_arguments(plan: DemoPlan, shards: Path, run: Path, seed: int, *, trained: bool) -> list[str]:
@@ -161,9 +101,10 @@ def probe_features(plan: DemoPlan, features: Path, out: Path) -> Path:
     return out
 
 
-def run_chain(plan: DemoPlan, places: DemoPlaces, jobs: int) -> dict[str, dict[str, Any]]:
+def run_chain(plan: DemoPlan, places: DemoPlaces, jobs: int) -> Systems:
     """Corpus, shards, three systems, features, probes; returns the scores of each system."""
     shards, work = places.shards, places.work
+    claim(work, plan)
     build = ["-m", "sharding", "build", plan.dataset, "--source", str(places.source), "--out", str(shards)]
     run_command([*build, "--sample-rate", str(SAMPLE_RATE), "--shard-size", SHARD_SIZE, "--jobs", str(jobs)])
     run_command(["-m", "sharding", "verify", str(shards)])
@@ -171,23 +112,23 @@ def run_chain(plan: DemoPlan, places: DemoPlaces, jobs: int) -> dict[str, dict[s
     spectrum = work / "log-spectrum"
     embed = ["train/embed.py", "--shards", str(shards)]
     run_command([*embed, "--baseline", "log-spectrum", "--out", str(spectrum / "features")])
-    probes: dict[str, list[Path]] = {"log-spectrum statistics": [], "untrained": [], "pretrained": []}
-    probes["log-spectrum statistics"].append(probe_features(plan, spectrum / "features", spectrum / "probe"))
+    probes: dict[str, list[Path]] = {SPECTRUM: [], "untrained": [], "pretrained": []}
+    probes[SPECTRUM].append(probe_features(plan, spectrum / "features", spectrum / "probe"))
     for name in ("untrained", "pretrained"):
         for seed in range(plan.seeds):
             run = work / f"{name}-{seed}"
             run_command(pretrain_arguments(plan, shards, run, seed, trained=name == "pretrained"))
             run_command([*embed, "--run", str(run), "--device", "cpu", "--out", str(run / "features")])
             probes[name].append(probe_features(plan, run / "features", run / "probe"))
-    return {name: scores_of(folders) for name, folders in probes.items()}
+    chance = chance_scores(spectrum / "features")
+    return {"chance": chance} | {name: scores_of(folders) for name, folders in probes.items()}
 
 
-def write_report(plan: DemoPlan, work: Path, systems: dict[str, dict[str, Any]]) -> str:
+def write_report(plan: DemoPlan, work: Path, systems: Systems) -> str:
     """Write demo.md, demo.json and loss.png; returns the text of demo.md."""
     logs = {f"seed {seed}": read_log(work / f"pretrained-{seed}") for seed in range(plan.seeds)}
     draw_loss(logs, work / "loss.png")
-    parts = [table(systems, plan.seeds), verdict(systems, "untrained"), per_tag_table(systems, "untrained"), LIMITS]
-    text = "\n\n".join(part.strip() for part in parts)
+    text = closing_text(systems)
     with publish(work / "demo.md") as path:
         path.write_text(text + "\n", encoding="utf-8")
     with publish(work / "demo.json") as path:
@@ -199,7 +140,7 @@ def write_report(plan: DemoPlan, work: Path, systems: dict[str, dict[str, Any]])
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes for the sharder.")
 @one_line_errors()
 def main(jobs: int) -> None:
-    """Run the chain end to end on the CPU; finished stages of an earlier try are not done again."""
+    """Run the chain end to end on the CPU; shards and training of an earlier try are not done again."""
     began = time.monotonic()
     plan, places = DemoPlan(), DemoPlaces()
     os.chdir(ROOT)  # the commands are the README's, typed at the top of the checkout

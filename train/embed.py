@@ -18,9 +18,10 @@ from clmr.augment import from_int16
 from clmr.errors import ConfigError, one_line_errors
 from loaders import WindowLoader
 from sharding.format import read_manifest
-from train.checkpoint import load_encoder
+from train.checkpoint import checkpoint_path, load_encoder
 from train.features import FeatureWriter
 from train.launch import DEVICES, Place, placed
+from train.settings import read_config
 from train.spectrum import LogSpectrum
 
 
@@ -29,15 +30,21 @@ def embed(
     encoder: nn.Module, width: int, loader: WindowLoader, out: Path, origin: dict[str, object], place: Place
 ) -> int:
     """Encode this rank's windows into the shared feature folder ``out``; returns the number of all windows."""
-    writer = FeatureWriter(out, windows=loader.total_windows, width=width, first=place.first)
+    writer = FeatureWriter(out, place, windows=loader.total_windows, width=width)
     encoder = encoder.to(place.device).eval()
     with tqdm(total=len(loader), unit="batch", desc="embed", disable=not place.first, mininterval=0.5) as bar:
         for batch in loader:
-            features = encoder(from_int16(batch.pcm))
-            writer.rows[batch.position.cpu().numpy()] = features.float().cpu().numpy()
+            writer.write(encoder(from_int16(batch.pcm)))
             bar.update()
     writer.close(loader.tracks, loader.windows_per_track, origin)
     return loader.total_windows
+
+
+def warn_if_unfinished(run: Path, checkpoint: str) -> None:
+    """Say on stderr that a run's newest checkpoint is not its last."""
+    total = read_config(run)["total_steps"]
+    if Path(checkpoint) != checkpoint_path(run, total):
+        click.echo(f"warning: {run} has not reached step {total}; the features are from {checkpoint}", err=True)
 
 
 @click.command(context_settings={"show_default": True})
@@ -69,6 +76,8 @@ def main(
             encoder, origin, width, sample_rate = LogSpectrum(), baseline, LogSpectrum.width, None
         else:
             encoder, origin = load_encoder(run, checkpoint)
+            if run is not None and place.first:
+                warn_if_unfinished(run, origin)
             width, sample_rate = encoder.width, encoder.sample_rate
         with WindowLoader(
             shards,

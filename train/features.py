@@ -17,56 +17,73 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch.distributed as dist
+from torch import Tensor
 
-from clmr.errors import FeatureError
-from sharding.format import Tracks
+from clmr.errors import FeatureError, ShardError
+from sharding.format import Tracks, label_matrix
 from sharding.publish import publish
+from train.launch import Place, barrier
 
 Matrix = npt.NDArray[np.float32]
 
 
-def _barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()
-
-
 class FeatureWriter:
-    """Every rank writes its own rows of one matrix; the folder is complete when ``close`` has returned on the first.
+    """Each rank writes its own run of rows to a file of its own; the first rank joins them into one matrix.
 
-    The ranks must see the same file system.
+    The ranks must see the same folder, and rank r's rows must all come before rank r + 1's.
+
+    Args:
+        out: the feature folder; it counts as incomplete from here on.
+        place: this process.
+        windows: rows of all ranks.
+        width: features per row.
     """
 
-    def __init__(self, out: Path, *, windows: int, width: int, first: bool) -> None:
-        self.out, self.first = out, first
-        self._partial = out / ".features.npy.part"
-        if first:
+    def __init__(self, out: Path, place: Place, *, windows: int, width: int) -> None:
+        self.out, self.place, self.shape = out, place, (windows, width)
+        if place.first:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "features.json").unlink(missing_ok=True)  # from here on the folder is incomplete
-            needed, free = windows * width * 4, shutil.disk_usage(out).free
+            (out / "features.json").unlink(missing_ok=True)
+            needed, free = 2 * windows * width * 4, shutil.disk_usage(out).free
             if needed > free:
-                raise FeatureError(f"{out}: {needed:,} bytes of features do not fit, {free:,} are free")
-            created = np.lib.format.open_memmap(self._partial, "w+", np.float32, (windows, width))
-            created.flush()
-        _barrier()
-        self.rows: Matrix = np.lib.format.open_memmap(self._partial, "r+")
+                raise FeatureError(f"{out}: {needed:,} bytes are needed while features are written, {free:,} are free")
+        barrier()
+        self._file = self._part(place.rank).open("wb")
+
+    def _part(self, rank: int) -> Path:
+        return self.out / f".features.rank-{rank}.part"
+
+    def write(self, features: Tensor) -> None:
+        """Append this rank's next rows, ``[b, width]``."""
+        self._file.write(features.float().cpu().numpy().tobytes())
 
     def close(self, tracks: Tracks, windows_per_track: npt.NDArray[np.int64], origin: dict[str, Any]) -> None:
         """Wait for every rank, then give the files their names; ``origin`` goes into features.json."""
-        self.rows.flush()  # type: ignore[attr-defined]  # np.memmap, which numpy's stub calls ndarray
-        _barrier()
-        if self.first:
+        self._file.close()
+        barrier()
+        if self.place.first:
+            self._join()
             table = tracks.table.select(["key", "split", "song_id", "labels"])
             first_window = np.cumsum(windows_per_track) - windows_per_track
             table = table.append_column("first", pa.array(first_window, pa.int64()))
             table = table.append_column("windows", pa.array(windows_per_track, pa.int64()))
             with publish(self.out / "tracks.parquet") as path:
                 pq.write_table(table, path)
-            self._partial.replace(self.out / "features.npy")
             with publish(self.out / "features.json") as path:
-                shape = {"windows": int(self.rows.shape[0]), "width": int(self.rows.shape[1]), "tracks": len(tracks)}
+                shape = {"windows": self.shape[0], "width": self.shape[1], "tracks": len(tracks)}
                 path.write_text(json.dumps({**origin, **shape}, indent=2) + "\n", encoding="utf-8")
-        _barrier()
+        barrier()
+
+    def _join(self) -> None:
+        parts = [self._part(rank) for rank in range(self.place.world_size)]
+        with publish(self.out / "features.npy") as path, path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                with part.open("rb") as rows:
+                    shutil.copyfileobj(rows, file, 1 << 22)
+        for part in parts:
+            part.unlink()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +136,9 @@ def open_features(folder: Path) -> Features:
         table = pq.read_table(folder / "tracks.parquet")
         if matrix.shape != (origin["windows"], origin["width"]) or table.num_rows != origin["tracks"]:
             raise FeatureError(f"{folder}: the files do not belong together; run train/embed.py again")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        labels = label_matrix(table["labels"], origin["labels"])
+    except (OSError, ValueError, KeyError, TypeError, ShardError, pa.ArrowException) as error:
         raise FeatureError(f"{folder} is damaged ({error}); run train/embed.py again") from error
-    column = {label: number for number, label in enumerate(origin["labels"])}
-    labels = np.zeros((table.num_rows, len(column)), dtype=np.bool_)
-    for row, names in enumerate(table["labels"].to_pylist()):
-        labels[row, [column[name] for name in names]] = True
     return Features(
         origin=origin,
         matrix=matrix,

@@ -24,6 +24,7 @@ from clmr.metrics import RankingScores, item_metrics, tag_metrics
 from sharding.publish import publish
 from train.features import Features, open_features
 from train.head import HeadSettings, Standardiser, fit_head, track_probabilities
+from train.spread import Spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +101,11 @@ def probe(splits: dict[str, Split], vocabulary: tuple[str, ...], settings: HeadS
 METRICS = (("tag", "roc_auc"), ("tag", "pr_auc"), ("item", "roc_auc"), ("item", "pr_auc"))
 
 
-def summarise(test: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+def summarise(test: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean and sample deviation over the seeds of every metric."""
-    summary: dict[str, dict[str, dict[str, float]]] = {"tag": {}, "item": {}}
+    summary: dict[str, dict[str, Any]] = {"tag": {}, "item": {}}
     for kind, metric in METRICS:
-        values = [scores[kind][metric] for scores in test]
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        summary[kind][metric] = {"mean": float(np.mean(values)), "deviation": deviation}
+        summary[kind][metric] = asdict(Spread.of([scores[kind][metric] for scores in test]))
     return summary
 
 
@@ -118,8 +117,8 @@ def write_tags(test: list[dict[str, Any]], path: Path) -> None:
         for tag, first in test[0]["tag"]["per_tag"].items():
             row: list[Any] = [tag, first["positives"]]
             for metric in ("roc_auc", "pr_auc"):
-                values = [scores["tag"]["per_tag"][tag][metric] for scores in test]
-                row += [f"{np.mean(values):.6f}", f"{np.std(values, ddof=1) if len(values) > 1 else 0.0:.6f}"]
+                spread = Spread.of([scores["tag"]["per_tag"][tag][metric] for scores in test])
+                row += [f"{spread.mean:.6f}", "" if spread.deviation is None else f"{spread.deviation:.6f}"]
             writer.writerow(row)
 
 
@@ -132,10 +131,7 @@ def describe(result: dict[str, Any]) -> str:
     skipped_items = item["skipped_without_positives"] + item["skipped_without_negatives"]
 
     def line(kind: str, what: str, skipped: int) -> str:
-        roc, pr = summary[kind]["roc_auc"], summary[kind]["pr_auc"]
-        scores = (
-            f"ROC-AUC {roc['mean']:.4f} +- {roc['deviation']:.4f}  PR-AUC {pr['mean']:.4f} +- {pr['deviation']:.4f}"
-        )
+        scores = f"ROC-AUC {Spread(**summary[kind]['roc_auc'])}  PR-AUC {Spread(**summary[kind]['pr_auc'])}"
         return f"{kind}-wise".ljust(10) + f"{scores}  ({test[0][kind]['counted']} {what}, {skipped} skipped)"
 
     seeds = ", ".join(map(str, protocol["seeds"]))

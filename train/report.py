@@ -5,7 +5,6 @@ python train/report.py --run runs/mtat
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import click
 from clmr.errors import ResumeError, one_line_errors
 from sharding.publish import publish
 from train.runlog import read_log
+from train.settings import read_config
 
 
 def draw_loss(runs: dict[str, list[dict[str, Any]]], target: Path) -> None:
@@ -41,10 +41,7 @@ def draw_loss(runs: dict[str, list[dict[str, Any]]], target: Path) -> None:
 
 def summarise(run: Path) -> str:
     """The run in a few lines, from its configuration and log."""
-    try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResumeError(f"{run} is no run of train/pretrain.py ({error})") from error
+    config = read_config(run)
     log = read_log(run)
     if not log:
         raise ResumeError(f"{run}/log.jsonl holds no step yet; let the run take at least one")

@@ -65,18 +65,31 @@ def save_config(run: Path, config: dict[str, Any]) -> None:
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """Read ``config.json`` of a run.
+
+    Raises:
+        ResumeError: it is missing or damaged.
+    """
+    path = run / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResumeError(
+            f"{run} is no run of train/pretrain.py: config.json is missing or damaged ({error})"
+        ) from error
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict) or "total_steps" not in config:
+        raise ResumeError(f"{path} is not a configuration written by train/pretrain.py")
+    return config
+
+
 def check_resume(run: Path, settings: PretrainSettings) -> None:
     """Refuse to go on in ``run``, which has checkpoints, with settings that would make other weights.
 
     Raises:
         ResumeError: names the first setting that differs, both values and the remedy.
     """
-    path = run / "config.json"
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ResumeError(f"{path} is missing or damaged beside checkpoints ({error}); give a new --run") from error
-    now = asdict(settings)
+    saved, now = read_config(run)["settings"], asdict(settings)
     for name in (field.name for field in fields(settings) if field.name not in FREE_ON_RESUME):
         if saved.get(name) != now[name]:
             raise ResumeError(

@@ -27,6 +27,7 @@ import soundfile
 from tqdm import tqdm
 
 from clmr.errors import ConfigError, SourceError
+from sharding.cores import usable_cores
 from sharding.publish import publish
 from sharding.synth.ogg import set_serial
 from sharding.synth.render import render
@@ -65,7 +66,7 @@ def make_corpus(folder: Path, *, songs: int = 320, seed: int = 0, jobs: int = 0)
     if _is_finished(folder, scores, labels):
         return
     missing = [score.number for score in scores if not (folder / song_path(score)).exists()]
-    _write_songs(folder, seed, missing, jobs or len(os.sched_getaffinity(0)), songs)
+    _write_songs(folder, seed, missing, jobs or usable_cores(), songs)
     for left_over in folder.glob("album-*/.*.part"):
         left_over.unlink()  # of a maker that was killed
     with publish(folder / "labels.csv") as temporary:

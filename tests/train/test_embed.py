@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clmr.errors import FeatureError
-from sharding.format import open_shards
+from sharding.format import label_matrix, open_shards
 from tests.train.launching import SMALL, program, run
 from train.checkpoint import load_encoder
 from train.embed import main
@@ -59,7 +59,7 @@ def test_labels_and_splits_come_along(shards: Path, features: Path) -> None:
     dump, tracks = open_features(features), open_shards(shards).tracks()
     assert dump.vocabulary == ("high", "pulse")
     assert list(dump.split) == tracks.table["split"].to_pylist()
-    np.testing.assert_array_equal(dump.labels, tracks.label_matrix(dump.vocabulary))
+    np.testing.assert_array_equal(dump.labels, label_matrix(tracks.table["labels"], dump.vocabulary))
     matrix, labels, owner = dump.of("valid")
     assert len(labels) == 8
     assert len(matrix) == len(owner) == dump.windows[dump.split == "valid"].sum()
