@@ -5,9 +5,10 @@ DATASET ?= demo
 SOURCE  ?= data/raw/$(DATASET)
 SHARDS  ?= data/shards/$(DATASET)
 RUN     ?= runs/$(DATASET)
-JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
+JOBS    ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 NPROC   ?= 1
 ARGS    ?=
+export SOURCE SHARDS RUN  # recipes read them from the environment: quotes and spaces in paths survive
 
 BIN     := .venv/bin
 STAMP   := .venv/.installed
@@ -34,22 +35,22 @@ demo: install ## the whole chain on a corpus it makes itself: shards, pretrainin
 	$(BIN)/python train/demo.py --jobs $(JOBS) $(ARGS)
 
 shards: install ## recordings to shards: DATASET=folder SOURCE=/music SHARDS=data/shards/mine JOBS=8
-	$(BIN)/python -m sharding build $(DATASET) --source '$(SOURCE)' --out '$(SHARDS)' --jobs $(JOBS) $(ARGS)
+	$(BIN)/python -m sharding build $(DATASET) --source "$$SOURCE" --out "$$SHARDS" --jobs $(JOBS) $(ARGS)
 
 verify: install ## recount and rehash the shards in SHARDS
-	$(BIN)/python -m sharding verify '$(SHARDS)' $(ARGS)
+	$(BIN)/python -m sharding verify "$$SHARDS" $(ARGS)
 
 pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
-	$(LAUNCH) train/pretrain.py --shards '$(SHARDS)' --run '$(RUN)' $(ARGS)
+	$(LAUNCH) train/pretrain.py --shards "$$SHARDS" --run "$$RUN" $(ARGS)
 
 features: install ## encode every window of SHARDS with the frozen encoder of RUN, into RUN/features
-	$(LAUNCH) train/embed.py --run '$(RUN)' --shards '$(SHARDS)' --out '$(RUN)/features' $(ARGS)
+	$(LAUNCH) train/embed.py --run "$$RUN" --shards "$$SHARDS" --out "$$RUN/features" $(ARGS)
 
 probe: install ## linear probe on RUN/features, scores into RUN/probe
-	$(BIN)/python train/probe.py --features '$(RUN)/features' --out '$(RUN)/probe' $(ARGS)
+	$(BIN)/python train/probe.py --features "$$RUN/features" --out "$$RUN/probe" $(ARGS)
 
 report: install ## loss curve and summary of RUN
-	$(BIN)/python train/report.py --run '$(RUN)' $(ARGS)
+	$(BIN)/python train/report.py --run "$$RUN" $(ARGS)
 
 bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.loader $(ARGS)

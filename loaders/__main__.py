@@ -22,8 +22,14 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("shards")
-@click.option("--batch-size", default=96, show_default=True, help="Pairs per batch.")
-@click.option("--seconds", default=5.0, show_default=True, help="Measuring time for each line of the table.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=96, show_default=True, help="Pairs per batch.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="Measuring time for each line of the table.",
+)
 @click.option("--threads", type=int, help="Reading threads; by default the cores available, at most 4.")
 @click.option("--crop-frames", type=int, help="Samples per crop; by default the encoder's for the sample rate.")
 @one_line_errors()

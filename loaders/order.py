@@ -60,7 +60,7 @@ class EpochOrder:
         if self.steps == 0:
             raise ConfigError(
                 f"batch size {self.batch_size} needs at least {self.batch_size} different songs, there are "
-                f"{len(self.song_sizes)}: use a smaller batch or more songs"
+                f"{len(self.song_sizes)} in the splits used: give a --batch-size of {len(self.song_sizes)} or less"
             )
 
     @cached_property

@@ -155,6 +155,11 @@ class PairLoader:
         except (KeyError, TypeError, ValueError) as error:
             raise ResumeError(f"this is no state of a PairLoader ({error!r}): start the run afresh") from error
         for name, mine in self._fingerprint.items():
+            if fingerprint.get(name) != mine and name == "tracks":
+                raise ResumeError(
+                    "the shards hold other tracks or samples than when the loader state was saved: resume with the "
+                    "shards of then, or start a new run"
+                )
             if fingerprint.get(name) != mine:
                 raise ResumeError(
                     f"the loader state was saved with {name} {fingerprint.get(name)!r}, this run has {mine!r}: "

@@ -31,19 +31,22 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("dataset")
-@click.option(
-    "--source", type=click.Path(path_type=Path), help="Folder of the recordings.  [default: data/raw/DATASET]"
-)
+@click.option("--source", help="Folder of the recordings.  [default: data/raw/DATASET]")
 @click.option("--out", help="Folder for the shards.  [default: data/shards/DATASET]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 @click.option("--sample-rate", type=click.Choice(list(SHORTEST_TRACK)), default=22050, show_default=True, help="Hz.")
-@click.option("--shard-size", default="512MiB", show_default=True, help="Bytes a shard should not exceed.")
+@click.option(
+    "--shard-size",
+    default="512MiB",
+    show_default=True,
+    help="Bytes a shard should not exceed; of a corpus below 32 such shards, a 32nd of it, but at least 16MiB.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the order in the shards, and of splits that are drawn.")
 @click.option("--strict", is_flag=True, help="Exit with 3 where any recording was skipped.")
 @one_line_errors()
 def build(
     dataset: str,
-    source: Path | None,
+    source: str | None,
     out: str | None,
     jobs: int | None,
     sample_rate: int,
@@ -57,20 +60,26 @@ def build(
     counted by reason. Exit status: 0 when at least one track is written, 1 when none is or the build failed, 3 with
     --strict when some were skipped.
 
+    A recording that was replaced by another one is noticed by its size or length. Where both are the same, delete the
+    receipt of its shard, such as train/000000.parquet, and build again.
+
     \b
     Example:
       python -m sharding build folder --source ~/Music --out data/shards/mine --jobs 8
     """
     from sharding.build import build as run
-    from sharding.format import shard_root
+    from sharding.format import URL_PATTERN, shard_root
 
+    if source and URL_PATTERN.match(source):
+        raise ConfigError(f"--source {source}: URLs are not supported yet; download it and give the local folder")
     settings = BuildSettings(dataset, sample_rate, parse_size(shard_size), seed)
     root = shard_root(out or f"data/shards/{dataset}")
-    report = run(source or Path("data/raw") / dataset, root, settings, jobs)
+    report = run(Path(source or f"data/raw/{dataset}"), root, settings, jobs)
     click.echo(report.summary())
     manifest = report.manifest
     if manifest.skipped:
-        click.echo(f"warning: {report.skipped()}; `python -m sharding ls {root}` names them by reason", err=True)
+        notes = [report.skipped(), report.hints(), f"`python -m sharding ls --json {root}` lists every one"]
+        click.echo(f"warning: {'; '.join(filter(None, notes))}", err=True)
     if not manifest.written:
         sys.exit(1)
     if strict and manifest.skipped:

@@ -18,12 +18,16 @@ from clmr.errors import ConfigError
 from sharding.assemble import assemble
 from sharding.cores import usable_cores
 from sharding.datasets import DATASETS
-from sharding.datasets.catalog import Catalog
-from sharding.decode import decoder_versions, probe_seconds
+from sharding.datasets.catalog import Catalog, Probe
+from sharding.decode import decoder_versions, probe
+from sharding.faults import HINTS
 from sharding.format import Manifest
+from sharding.ownership import check_owner, check_places, mark
 from sharding.plan import BuildSettings, PlannedShard, plan_shards
 from sharding.pool import write_shards
-from sharding.resume import check_settings, is_complete, remove_parts, remove_strangers
+from sharding.publish import claimed
+from sharding.quiet import quiet_libraries
+from sharding.resume import check_settings, is_complete, remove_parts, remove_unplanned
 
 PROBES_PER_JOB = 4  # reading a header is waiting for the disk
 
@@ -56,6 +60,10 @@ class BuildReport:
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.manifest.skipped.items())
         return f"skipped {sum(self.manifest.skipped.values())}: {reasons}"
 
+    def hints(self) -> str:
+        """What the reasons mean that a user can do something about; empty where there is none."""
+        return "; ".join(f"{reason}: {HINTS[reason]}" for reason in self.manifest.skipped if reason in HINTS)
+
 
 def count(number: int, noun: str) -> str:
     """A number of things: `1 shard`, `2 shards`."""
@@ -73,17 +81,33 @@ def build(source: Path, root: Path, settings: BuildSettings, jobs: int | None = 
 
     Raises:
         SourceError: the recordings or their labels are not as the data set needs them.
-        ConfigError: ``root`` holds a build with other settings.
+        ConfigError: ``root`` holds a build with other settings, or files of others that a build would replace, or is
+            in use by another build, or lies in the source folder or around it.
         ClmrError: a worker was killed.
     """
     if settings.dataset not in DATASETS:
         raise ConfigError(f"{settings.dataset!r} is no data set; one of {', '.join(DATASETS)}")
     jobs = jobs or usable_cores()
     receipt = {**settings.as_dict(), **decoder_versions()}
-    remove_parts(root)
+    check_places(source, root)
+    check_owner(root)
     check_settings(root, receipt)
     catalog = DATASETS[settings.dataset](source, settings.seed, jobs)
     shards = plan_shards(catalog.recordings, _probe(catalog, jobs), settings)
+    with claimed(root):
+        check_settings(root, receipt)  # again, now that no other build can change it
+        mark(root)
+        kept = _complete(root, shards, settings, receipt, jobs)
+        manifest = assemble(root, shards, catalog.labels, settings.as_dict(), decoder_versions())
+    assert manifest.attempted == len(catalog.recordings)
+    return BuildReport(manifest, catalog.ignored, kept)
+
+
+def _complete(
+    root: Path, shards: Sequence[PlannedShard], settings: BuildSettings, receipt: Mapping[str, object], jobs: int
+) -> int:
+    """Write the shards that are not finished, remove those of an earlier plan; return how many were finished."""
+    remove_parts(root)
     todo = [shard for shard in shards if not is_complete(root, shard)]
     if todo:
         # From here on, until the end, the folder is an unfinished build: nothing may claim otherwise.
@@ -93,19 +117,17 @@ def build(source: Path, root: Path, settings: BuildSettings, jobs: int | None = 
             _write(root, todo, settings, receipt, jobs)
         finally:
             remove_parts(root)
-    remove_strangers(root, shards)
-    manifest = assemble(root, shards, catalog.labels, settings.as_dict(), decoder_versions())
-    assert manifest.attempted == len(catalog.recordings)
-    return BuildReport(manifest, catalog.ignored, len(shards) - len(todo))
+    remove_unplanned(root, shards)
+    return len(shards) - len(todo)
 
 
-def _probe(catalog: Catalog, jobs: int) -> dict[str, float]:
-    """The length that each recording's header states, in seconds."""
-    with ThreadPoolExecutor(PROBES_PER_JOB * jobs) as pool:
+def _probe(catalog: Catalog, jobs: int) -> dict[str, Probe]:
+    """What size and header say of each recording."""
+    with quiet_libraries(), ThreadPoolExecutor(PROBES_PER_JOB * jobs) as pool:
         sound = [recording for recording in catalog.recordings if recording.fault is None]
-        lengths = pool.map(probe_seconds, (recording.path for recording in sound))
-        probed = dict(zip((recording.key for recording in sound), lengths, strict=True))
-    return {recording.key: probed.get(recording.key, 0.0) for recording in catalog.recordings}
+        probes = pool.map(probe, (recording.path for recording in sound))
+        probed = dict(zip((recording.key for recording in sound), probes, strict=True))
+    return {recording.key: probed.get(recording.key, Probe()) for recording in catalog.recordings}
 
 
 def _write(

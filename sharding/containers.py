@@ -15,6 +15,15 @@ from dataclasses import dataclass
 
 # A writer that cannot seek leaves the size open: 0xFFFFFFFF (ffmpeg), or just below 2^31 or 2^32 (sox).
 OPEN_SIZES = (range(0x7FFFF000, 0x80000000), range(0xFFFFF000, 0x100000000))
+UNSUPPORTED_MAGIC = (
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF: WMA
+    b"\x1a\x45\xdf\xa3",  # Matroska
+    b"\x0b\x77",  # AC-3
+    b"MAC ",  # Monkey's Audio
+    b"wvpk",  # WavPack
+    b"MPCK",  # Musepack 8
+    b"MP+",  # Musepack 7
+)
 OGG_PAGE_HEADER_BYTES = 27
 OGG_END_OF_STREAM = 4
 
@@ -34,6 +43,13 @@ def ends_early(data: bytes) -> bool:
         case b"OggS":
             return _ogg_ends_early(data)
     return False
+
+
+def is_unsupported(data: bytes) -> bool:
+    """Whether ``data``, which libsndfile does not read, is audio all the same, of a kind that ffmpeg reads."""
+    is_mp4 = data[4:8] == b"ftyp"
+    is_adts_aac = data[:1] == b"\xff" and data[1] & 0xF6 == 0xF0 if len(data) > 1 else False
+    return is_mp4 or is_adts_aac or data.startswith(UNSUPPORTED_MAGIC)
 
 
 def _runs_over(data: bytes, offset: int, size: int) -> bool:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from sharding.containers import ends_early, mp3_frame_count, with_open_end
+from sharding.containers import ends_early, is_unsupported, mp3_frame_count, with_open_end
+from sharding.datasets.catalog import Probe
 from sharding.faults import Fault, RecordingError
 
 BLOCK_FRAMES = 1 << 16
@@ -74,20 +75,23 @@ def read_source(path: Path) -> bytes:
     return data
 
 
-def probe_seconds(path: Path) -> float:
-    """The length in seconds that a header states, without decoding; an estimate, and 0 where there is none."""
+def probe(path: Path) -> Probe:
+    """A file's size and the length that its header states, an estimate, without decoding."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return 0.0
+    except OSError:
+        return Probe()
+    if not stat.S_ISREG(status.st_mode):
+        return Probe()
+    try:
         info = soundfile.info(str(path))
     except (OSError, soundfile.SoundFileError):
-        return 0.0
+        return Probe(0.0, status.st_size)
     if not SLOWEST_RATE <= info.samplerate <= FASTEST_RATE:
-        return 0.0
+        return Probe(0.0, status.st_size)
     # A FLAC of unknown length: lossless compression leaves about a byte of every 16-bit sample.
     frames = info.frames if info.frames < LENGTH_UNKNOWN else status.st_size / info.channels
-    return float(frames / info.samplerate)
+    return Probe(float(frames / info.samplerate), status.st_size)
 
 
 def decode(data: bytes, sample_rate: int, shortest: int = 1) -> Decoded:
@@ -159,7 +163,7 @@ def _open(data: bytes) -> tuple[soundfile.SoundFile, int]:
         file.close()
         return _stream(with_open_end(data)), 0
     except soundfile.SoundFileError as error:
-        raise RecordingError(Fault.UNDECODABLE) from error
+        raise RecordingError(Fault.UNSUPPORTED if is_unsupported(data) else Fault.UNDECODABLE) from error
 
 
 def _mono(file: soundfile.SoundFile, promised: int) -> Iterator[Mono]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -17,7 +18,9 @@ class Fault(StrEnum):
     EMPTY = "empty"
     """0 bytes."""
     UNDECODABLE = "undecodable"
-    """Not audio, or of a kind libsndfile does not read."""
+    """Not audio, or damaged from its first bytes on."""
+    UNSUPPORTED = "unsupported"
+    """Audio of a kind libsndfile does not read: AAC (m4a, mp4), WMA, Matroska, AC-3, APE, WavPack, Musepack."""
     TRUNCATED = "truncated"
     """The stream breaks off before the end that its header promises."""
     NOT_FINITE = "not_finite"
@@ -28,6 +31,14 @@ class Fault(StrEnum):
     """More samples than the 4 GiB of a WAV file hold (27 hours at 22.05 kHz)."""
     SILENT = "silent"
     """Every sample is zero after rounding to 16 bits."""
+
+
+HINTS: Mapping[str, str] = {
+    Fault.MISSING: "rows of labels.csv, or links, without a file",
+    Fault.UNLISTED: "files without a row in labels.csv",
+    Fault.UNSUPPORTED: "convert them, for instance with ffmpeg -i song.m4a song.flac",
+}
+"""By reason, what it means where a user can mend it."""
 
 
 class RecordingError(Exception):

@@ -34,6 +34,7 @@ SPLITS = ("train", "valid", "test")
 SAMPLE_BYTES = 2
 WAV_HEADER_BYTES = 44
 TAR_BLOCK_BYTES = 512
+URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://")
 KEY_PATTERN = re.compile(r"[0-9a-z_-]{1,64}")  # a dot in the stem makes stock tools merge samples silently
 
 WRITTEN, SKIPPED = "written", "skipped"
@@ -42,7 +43,7 @@ INDEX_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("dataset", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train | valid | test; train for a skipped `unlisted` file
         pa.field("status", pa.string(), nullable=False),  # written | skipped
         pa.field("reason", pa.string()),  # why it was skipped; null when written
         pa.field("shard", pa.string()),  # "train/000000.tar"; null when skipped
@@ -221,7 +222,7 @@ class ShardSet:
 
 def shard_root(shards: str | os.PathLike[str]) -> Path:
     """The local folder that ``shards`` names; URLs are refused for now."""
-    if re.match(r"[a-z][a-z0-9+.-]*://", os.fspath(shards)):
+    if URL_PATTERN.match(os.fspath(shards)):
         raise ConfigError(f"{shards}: shards on object storage are not supported yet; copy them to a local folder")
     return Path(shards)
 
@@ -232,7 +233,9 @@ def read_manifest(shards: str | os.PathLike[str]) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ShardError(f"{path} is missing: no shards, or an unfinished build; run `make shards`") from error
+        raise ShardError(
+            f"{path} is missing: no shards, or an unfinished build; build them with `python -m sharding build`"
+        ) from error
     return Manifest.from_json(text, str(path))
 
 
@@ -243,7 +246,7 @@ def read_index(path: Path) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} cannot be read ({error}); run `python -m sharding build` again") from error
     if not table.schema.equals(INDEX_SCHEMA):
-        raise ShardError(f"{path} has other columns than format version {FORMAT_VERSION}: rebuild it")
+        raise ShardError(f"{path} has other columns than format version {FORMAT_VERSION}; delete it and build again")
     return table
 
 

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clmr.errors import ConfigError
-from sharding.datasets.catalog import Recording
+from sharding.datasets.catalog import Probe, Recording
 from sharding.format import FORMAT_VERSION, SAMPLE_BYTES, SPLITS
 
 SHORTEST_TRACK = {22050: 59049, 16000: 43740, 8000: 20736}
 """Samples of one crop of the encoder, by sample rate in Hz: a shorter recording is refused."""
+SHARDS_OF_A_CORPUS = 32  # at least, where they are not made too small by it: the shard is the unit of parallel work
+SMALLEST_CAP_BYTES = 16 * 2**20
 TRACK_OVERHEAD_BYTES = 2560  # two tar headers, the WAV header, the JSON and the padding of both
 
 
@@ -28,7 +30,10 @@ class BuildSettings:
     sample_rate: int = 22050
     """Hz: 22050, 16000 or 8000, the rates the encoder is made for."""
     shard_size: int = 512 * 2**20
-    """Bytes a shard should not exceed, going by the lengths that the recordings' headers state."""
+    """Bytes a shard should not exceed, going by the lengths that the recordings' headers state.
+
+    A corpus below 32 such shards gets smaller ones, see :func:`shard_limit`.
+    """
     seed: int = 0
     """Of the order of tracks in the shards, and of the splits where the data set has none."""
 
@@ -56,8 +61,8 @@ class PlannedShard:
     split: str
     number: int
     tracks: tuple[Recording, ...]
-    seconds: tuple[float, ...]
-    """The length that each recording's header states; 0 where it states none."""
+    probes: tuple[Probe, ...]
+    """Of each recording."""
 
     @property
     def stem(self) -> str:
@@ -67,52 +72,73 @@ class PlannedShard:
     def fingerprint(self) -> str:
         """A hash of all that is known of the shard before decoding: another one means it has to be built again."""
         lines = (
-            json.dumps([track.key, track.song_id, track.labels, track.source, track.fault, round(seconds, 6)])
-            for track, seconds in zip(self.tracks, self.seconds, strict=True)
+            json.dumps(
+                [
+                    track.key,
+                    track.song_id,
+                    track.labels,
+                    track.source,
+                    track.fault,
+                    round(probe.seconds, 6),
+                    probe.bytes,
+                ]
+            )
+            for track, probe in zip(self.tracks, self.probes, strict=True)
         )
         return hashlib.sha256("\n".join([self.stem, *lines]).encode()).hexdigest()
 
 
 def plan_shards(
-    recordings: Sequence[Recording], seconds: Mapping[str, float], settings: BuildSettings
+    recordings: Sequence[Recording], probes: Mapping[str, Probe], settings: BuildSettings
 ) -> tuple[PlannedShard, ...]:
     """Deal the recordings to shards, each split for itself.
 
     Args:
         recordings: in any order.
-        seconds: estimated length of each recording, by key.
+        probes: size and estimated length of each recording, by key.
         settings: seed, sample rate and shard size.
 
     Returns:
         The shards, in the order of the index: split after split. Within a split the tracks stand in the order of a
         seeded hash of their keys, so that reading a shard from front to end is reading it shuffled.
     """
+    total = sum(estimate_bytes(probes[recording.key].seconds, settings.sample_rate) for recording in recordings)
+    limit = shard_limit(settings.shard_size, total)
     shards: list[PlannedShard] = []
     for split in SPLITS:
         shuffled = sorted(
             (recording for recording in recordings if recording.split == split),
             key=lambda recording: hashlib.sha256(f"{settings.seed}/{recording.key}".encode()).digest(),
         )
-        filled = _fill(((track, seconds[track.key]) for track in shuffled), settings)
+        filled = _fill(((track, probes[track.key]) for track in shuffled), settings.sample_rate, limit)
         shards.extend(
-            PlannedShard(split, number, tuple(track for track, _ in tracks), tuple(length for _, length in tracks))
+            PlannedShard(split, number, tuple(track for track, _ in tracks), tuple(probe for _, probe in tracks))
             for number, tracks in enumerate(filled)
         )
     return tuple(shards)
 
 
+def shard_limit(shard_size: int, total: int) -> int:
+    """Bytes a shard of a corpus of ``total`` bytes should not exceed.
+
+    A small corpus in a few huge shards would keep few cores busy and lose much to an interruption: a shard takes at
+    most a 32nd of the corpus, but this alone makes none smaller than 16 MiB.
+    """
+    return min(shard_size, max(SMALLEST_CAP_BYTES, total // SHARDS_OF_A_CORPUS))
+
+
 def _fill(
-    tracks: Iterable[tuple[Recording, float]], settings: BuildSettings
-) -> Iterable[list[tuple[Recording, float]]]:
+    tracks: Iterable[tuple[Recording, Probe]], sample_rate: int, limit: int
+) -> Iterable[list[tuple[Recording, Probe]]]:
     """Cut a sequence of tracks where the next one would make a shard too large."""
-    filling: list[tuple[Recording, float]] = []
+    filling: list[tuple[Recording, Probe]] = []
     size = 0
-    for track, length in tracks:
-        add = estimate_bytes(length, settings.sample_rate)
-        if filling and size + add > settings.shard_size:
+    for track, probe in tracks:
+        add = estimate_bytes(probe.seconds, sample_rate)
+        if filling and size + add > limit:
             yield filling
             filling, size = [], 0
-        filling.append((track, length))
+        filling.append((track, probe))
         size += add
     if filling:
         yield filling

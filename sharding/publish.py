@@ -1,13 +1,19 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and one process at a time works in a folder."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from clmr.errors import ConfigError
+
+PART = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.([0-9]+)\.[0-9a-f]{{8}}\.part")
 
 
 @contextmanager
@@ -28,9 +34,48 @@ def publish(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
+def remove_orphans(folder: Path) -> None:
+    """Remove the unfinished files in ``folder`` of processes of this machine that are no more."""
+    for path in folder.glob(".*.part"):
+        match = PART.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process alone; the claim ends with the process, however that dies.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"another process is working in {folder}; wait for it or give another folder") from error
+        try:
+            yield
+        finally:
+            if [path.name for path in folder.iterdir()] == [".lock"]:  # nothing came of it
+                (folder / ".lock").unlink()
+                folder.rmdir()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

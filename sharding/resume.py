@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clmr.errors import ConfigError, ShardError
 from sharding.format import SPLITS
+from sharding.ownership import shard_files
 from sharding.plan import PlannedShard
+from sharding.publish import remove_orphans
 from sharding.receipt import read_receipt
-
-PART = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.([0-9]+)\.[0-9a-f]{{8}}\.part")
-SHARD_FILE = re.compile(r"([0-9]{6})\.(tar|idx|parquet)")
 
 
 def check_settings(root: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds shards built with other settings or another decoder.
+    """Refuse a folder that holds shards built with other settings or another decoder; nothing is changed.
 
     Raises:
         ConfigError: names the setting that differs.
@@ -35,18 +31,22 @@ def check_settings(root: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _settings_found(root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The settings that each file holds; a damaged one holds none, and is made anew."""
     manifest = root / "manifest.json"
     if manifest.exists():
         try:
-            yield "manifest.json", settings_of(json.loads(manifest.read_text(encoding="utf-8")))
+            found = settings_of(json.loads(manifest.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError):
-            manifest.unlink()  # damaged: it is made anew from the receipts
-    for split in SPLITS:
-        for path in sorted((root / split).glob("[0-9]*.parquet")):
+            found = None
+        if found is not None:
+            yield "manifest.json", found
+    for path in shard_files(root):
+        if path.suffix == ".parquet":
             try:
-                yield f"{split}/{path.name}", read_receipt(path).settings
+                receipt = read_receipt(path)
             except ShardError:
-                path.unlink()  # damaged: the shard is built anew
+                continue
+            yield f"{path.parent.name}/{path.name}", receipt.settings
 
 
 def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,27 +71,12 @@ def is_complete(root: Path, shard: PlannedShard) -> bool:
 def remove_parts(root: Path) -> None:
     """Remove the unfinished files of processes of this machine that are no more."""
     for folder in (root, *(root / split for split in SPLITS)):
-        for path in folder.glob(".*.part"):
-            match = PART.fullmatch(path.name)
-            if match and not _is_alive(int(match[1])):
-                path.unlink(missing_ok=True)
+        remove_orphans(folder)
 
 
-def remove_strangers(root: Path, shards: Sequence[PlannedShard]) -> None:
+def remove_unplanned(root: Path, shards: Sequence[PlannedShard]) -> None:
     """Remove the shards of an earlier plan that this one has no more."""
     planned = {shard.stem for shard in shards}
-    for split in SPLITS:
-        for path in (root / split).glob("[0-9]*"):
-            match = SHARD_FILE.fullmatch(path.name)
-            if match and f"{split}/{match[1]}" not in planned:
-                path.unlink()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    for path in shard_files(root):
+        if f"{path.parent.name}/{path.stem}" not in planned:
+            path.unlink()

@@ -49,7 +49,7 @@ def verify(shards: str) -> str:
     manifest = read_manifest(root)
     receipts = _read_receipts(root, manifest)
     _check_strays(root, receipts)
-    _check_index(root, manifest, list(receipts.values()))
+    _check_index(root, manifest, receipts)
     infos = [receipt.shard for receipt in receipts.values() if receipt.shard]
     total = sum(info.bytes for info in infos)
     with tqdm(total=total, desc="verify", unit="B", unit_scale=True, disable=None) as bar:
@@ -72,10 +72,12 @@ def _read_receipts(root: Path, manifest: Manifest) -> dict[str, Receipt]:
                 if receipt.settings.get(setting) != expected.get(setting):
                     raise ShardError(
                         f"{path} was built with {setting} {receipt.settings.get(setting)}, "
-                        f"manifest.json says {expected.get(setting)}: build again"
+                        f"manifest.json says {expected.get(setting)}: delete the one that is wrong and build again"
                     )
             if receipt.shard != listed.get(name):
-                raise ShardError(f"{root}/manifest.json has {listed.get(name)}, but {path} has {receipt.shard}")
+                raise ShardError(
+                    f"{root}/manifest.json has {listed.get(name)}, but {path} has {receipt.shard}; {_remedy(path)}"
+                )
             receipts[name] = receipt
     for name in listed:
         if name not in receipts:
@@ -91,30 +93,37 @@ def _check_strays(root: Path, receipts: Mapping[str, Receipt]) -> None:
         for path in sorted((root / split).glob("[0-9]*")):
             receipt = receipts.get(f"{split}/{path.stem}.tar")
             if path.suffix in {".tar", ".idx"} and (receipt is None or receipt.shard is None):
-                raise ShardError(f"{path} belongs to no receipt: the build is unfinished; run it again")
+                raise ShardError(f"{path} belongs to no receipt; delete it and build again")
 
 
-def _check_index(root: Path, manifest: Manifest, receipts: list[Receipt]) -> None:
+def _check_index(root: Path, manifest: Manifest, by_name: Mapping[str, Receipt]) -> None:
     """The index is the receipts' rows, one after the other, and the manifest says of it what it is."""
     path = root / "index.parquet"
     index = read_index(path)
+    receipts = list(by_name.values())
     expected, found = concatenate(receipts).to_pylist(), index.to_pylist()
     for number, (row, right) in enumerate(zip(found, expected, strict=False)):
         for column, value in right.items():
             if row[column] != value:
                 raise ShardError(
-                    f"{path} row {number} ({right['key']}): {column} is {row[column]!r}, its receipt says {value!r}"
+                    f"{path} row {number} ({right['key']}): {column} is {row[column]!r}, its receipt says {value!r}; "
+                    f"build again"
                 )
     if len(found) != len(expected):
-        raise ShardError(f"{path} has {len(found)} rows, the receipts have {len(expected)}")
+        raise ShardError(f"{path} has {len(found)} rows, the receipts have {len(expected)}; build again")
     labels = tuple(read_note(path, index).get("labels", ()))
     summary = summarise(receipts, labels, manifest.settings, manifest.software)
     for name, value in vars(summary).items():
         if getattr(manifest, name) != value:
-            raise ShardError(f"{root}/manifest.json: {name} is {getattr(manifest, name)!r}, the shards say {value!r}")
-    stray = {label for row in found for label in row["labels"]} - set(labels)
-    if stray:
-        raise ShardError(f"{path} has labels outside the vocabulary: {', '.join(sorted(stray)[:5])}")
+            raise ShardError(
+                f"{root}/manifest.json: {name} is {getattr(manifest, name)!r}, the shards say {value!r}; build again"
+            )
+    for name, receipt in by_name.items():
+        stray = {label for row in receipt.rows.to_pylist() for label in row["labels"]} - set(labels)
+        if stray:
+            raise ShardError(
+                f"{path} has labels of {name} outside the vocabulary: {', '.join(sorted(stray)[:5])}; {_remedy(root / name)}"
+            )
 
 
 def check_shard(root: Path, shard: ShardInfo, rows: list[IndexRow], sample_rate: int, advance: Advance) -> None:
@@ -137,18 +146,20 @@ def check_shard(root: Path, shard: ShardInfo, rows: list[IndexRow], sample_rate:
             if (row.shard, row.pcm_offset) != (shard.name, tar.position):
                 raise ShardError(
                     f"{path}: the samples of {row.key} begin at byte {tar.position}, "
-                    f"index.parquet says {row.shard} byte {row.pcm_offset}"
+                    f"index.parquet says {row.shard} byte {row.pcm_offset}; {_remedy(path)}"
                 )
             tar.expect_samples(row)
             tar.expect(frame.after, f"{row.key}.json")
             samples.append(frame.components)
         tar.expect(END_OF_TAR, "the end of the tar")
         if tar.position != size:
-            raise ShardError(f"{path} byte {tar.position}: the tar ends, the file goes on to byte {size}")
+            raise ShardError(
+                f"{path} byte {tar.position}: the tar ends, the file goes on to byte {size}; {_remedy(path)}"
+            )
         if (tar.sha256.hexdigest(), len(rows)) != (shard.sha256, shard.tracks):
             raise ShardError(
                 f"{path} holds {len(rows)} tracks, SHA-256 {tar.sha256.hexdigest()}; manifest.json says "
-                f"{shard.tracks}, {shard.sha256}"
+                f"{shard.tracks}, {shard.sha256}; {_remedy(path)}"
             )
     _check_idx(path.with_suffix(".idx"), idx_text(samples).encode())
 
@@ -173,7 +184,7 @@ class _Checked:
         found = self._read(len(right))
         if found != right:
             wrong = self.position + first_difference(found, right)
-            raise ShardError(f"{self.path} byte {wrong}: {what} is not what index.parquet says; build the shard again")
+            raise ShardError(f"{self.path} byte {wrong}: {what} is not what index.parquet says; {_remedy(self.path)}")
         self.position += len(right)
 
     def expect_samples(self, row: IndexRow) -> None:
@@ -185,19 +196,22 @@ class _Checked:
         if digest.hexdigest() != row.pcm_xxh3:
             raise ShardError(
                 f"{self.path} bytes {self.position} to {self.position + size}: the samples of {row.key} hash to "
-                f"{digest.hexdigest()}, index.parquet says {row.pcm_xxh3}; build the shard again"
+                f"{digest.hexdigest()}, index.parquet says {row.pcm_xxh3}; {_remedy(self.path)}"
             )
         self.position += size
 
 
 def _check_idx(path: Path, right: bytes) -> None:
     if not path.exists():
-        raise ShardError(f"{path} is missing; build the shard again")
+        raise ShardError(f"{path} is missing; build again")
     found = path.read_bytes()
     if found != right:
-        raise ShardError(
-            f"{path} byte {first_difference(found, right)}: not the index of its tar; build the shard again"
-        )
+        raise ShardError(f"{path} byte {first_difference(found, right)}: not the index of its tar; {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    """What makes a shard whole again: a build keeps every shard that has a receipt."""
+    return f"delete {path.with_suffix('.parquet')} and build again"
 
 
 def _rows(table: pa.Table) -> list[IndexRow]:

@@ -5,20 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 
 GAPS: Counter[str] = Counter()
 
 
+def _is_there(name: str) -> bool:
+    """A program on the path, or a Python package written as ``module:name``."""
+    kind, _, module = name.rpartition(":")
+    if not kind:
+        return shutil.which(name) is not None
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a parent package is missing
+        return False
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(program, ...): left out, and counted, where a program is not installed")
+    config.addinivalue_line(
+        "markers", "needs(program or module:name, ...): left out, and counted, where it is not installed"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         needed = [program for marker in item.iter_markers("needs") for program in marker.args]
-        missing = [program for program in needed if shutil.which(program) is None]
+        missing = [name for name in needed if not _is_there(name)]
         for program in missing:
             GAPS[program] += 1
         if missing:

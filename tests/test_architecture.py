@@ -88,3 +88,11 @@ def test_files_are_short_and_have_docstrings() -> None:
         assert text.count("\n") <= 300, f"{path} is too long to read in one sitting"
         assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
         assert path.stem not in {"utils", "common", "helpers"}
+
+
+def test_every_package_means_the_same_crop() -> None:
+    """The sharder may not import the encoder, so it states the encoder's crop lengths once more."""
+    from clmr import crop_frames
+    from sharding.plan import SHORTEST_TRACK
+
+    assert {rate: crop_frames(rate) for rate in SHORTEST_TRACK} == SHORTEST_TRACK

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import io
+import re
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import torch
 
 from clmr import SampleCNN
 from clmr.errors import ClmrError, ResumeError
-from sharding.publish import publish
+from sharding.publish import publish, remove_orphans
 
+NAME = re.compile(r"step-[0-9]{8}\.pt")
 KEEP = 2  # besides step 0, the initial weights that every comparison needs
 
 
@@ -22,15 +25,19 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*.pt"))
+    """The checkpoints of a run, oldest first; files of other names are the user's own."""
+    return sorted(path for path in (run / "checkpoints").glob("step-*.pt") if NAME.fullmatch(path.name))
 
 
 def save(run: Path, step: int, state: dict[str, Any]) -> Path:
     """Write a checkpoint whole, then drop the older ones beyond the last two and step 0."""
     target = checkpoint_path(run, step)
+    # Through memory, because torch's own writer turns a full disk into an internal error.
+    content = io.BytesIO()
+    torch.save({"step": step, **state}, content)
     with publish(target) as path:
-        torch.save({"step": step, **state}, path)
+        path.write_bytes(content.getbuffer())
+    remove_orphans(target.parent)
     for old in checkpoints(run)[:-KEEP]:
         if old != checkpoint_path(run, 0):
             old.unlink()
@@ -43,12 +50,17 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         ResumeError: missing, damaged, or not a checkpoint.
     """
+    if not path.exists():
+        raise ResumeError(f"{path} does not exist")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ResumeError(f"{path} does not exist") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise ResumeError(f"{path} is damaged or no checkpoint ({str(error).splitlines()[0]})") from error
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not check the sums that its own archives carry
+        if damaged is None:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes of a file that is no checkpoint provoke in zipfile or torch
+        raise ResumeError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from error
+    if damaged is not None:
+        raise ResumeError(f"{path} is damaged: the sum of its part {damaged} is wrong")
     if not isinstance(state, dict) or not {"step", "model", "encoder_config"} <= set(state):
         raise ResumeError(f"{path} is not a checkpoint of train/pretrain.py")
     return state
@@ -71,7 +83,7 @@ def latest(run: Path, *, set_aside: bool = False) -> dict[str, Any] | None:
             found = load(path)
             break
         except ResumeError as error:
-            print(f"warning: {error}; trying the one before", file=sys.stderr)
+            print(f"warning: {error}", file=sys.stderr)
             damaged.append(path)
     if damaged and found is None:
         raise ResumeError(f"{run}: none of its {len(damaged)} checkpoints can be read; begin anew in another folder")

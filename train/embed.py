@@ -7,6 +7,7 @@ python train/embed.py --baseline log-spectrum --shards data/shards/mtat --out ru
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from clmr.augment import from_int16
 from clmr.errors import ConfigError, one_line_errors
 from loaders import WindowLoader
 from sharding.format import read_manifest
+from sharding.publish import claimed
 from train.checkpoint import checkpoint_path, load_encoder
 from train.features import FeatureWriter
 from train.launch import DEVICES, Place, placed
@@ -30,13 +32,11 @@ def embed(
     encoder: nn.Module, width: int, loader: WindowLoader, out: Path, origin: dict[str, object], place: Place
 ) -> int:
     """Encode this rank's windows into the shared feature folder ``out``; returns the number of all windows."""
-    writer = FeatureWriter(out, place, windows=loader.total_windows, width=width)
     encoder = encoder.to(place.device).eval()
-    with tqdm(total=len(loader), unit="batch", desc="embed", disable=not place.first, mininterval=0.5) as bar:
-        for batch in loader:
+    with FeatureWriter(out, place, windows=loader.total_windows, width=width) as writer:
+        for batch in tqdm(loader, unit="batch", desc="embed", disable=not place.first, mininterval=0.5):
             writer.write(encoder(from_int16(batch.pcm)))
-            bar.update()
-    writer.close(loader.tracks, loader.windows_per_track, origin)
+        writer.close(loader.tracks, loader.windows_per_track, origin)
     return loader.total_windows
 
 
@@ -79,14 +79,17 @@ def main(
             if run is not None and place.first:
                 warn_if_unfinished(run, origin)
             width, sample_rate = encoder.width, encoder.sample_rate
-        with WindowLoader(
-            shards,
-            batch_size=batch_size,
-            sample_rate=sample_rate,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=place.device,
-        ) as loader:
+        with (
+            claimed(out) if place.first else nullcontext(),
+            WindowLoader(
+                shards,
+                batch_size=batch_size,
+                sample_rate=sample_rate,
+                rank=place.rank,
+                world_size=place.world_size,
+                device=place.device,
+            ) as loader,
+        ):
             manifest = read_manifest(shards)
             described: dict[str, object] = {
                 "encoder": origin,

@@ -11,7 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,13 @@ class FeatureWriter:
         barrier()
         self._file = self._part(place.rank).open("wb")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._part(self.place.rank).unlink(missing_ok=True)
+
     def _part(self, rank: int) -> Path:
         return self.out / f".features.rank-{rank}.part"
 
@@ -82,8 +89,6 @@ class FeatureWriter:
             for part in parts:
                 with part.open("rb") as rows:
                     shutil.copyfileobj(rows, file, 1 << 22)
-        for part in parts:
-            part.unlink()
 
 
 @dataclass(frozen=True, eq=False)

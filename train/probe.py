@@ -82,6 +82,8 @@ def probe(splits: dict[str, Split], vocabulary: tuple[str, ...], settings: HeadS
     )
     probabilities = track_probabilities(head, test.features, test.owner)
     by_tag, by_item = tag_metrics(test.labels, probabilities), item_metrics(test.labels, probabilities)
+    if not by_tag.counted or not by_item.counted:
+        raise FeatureError("no tag has both kinds of tracks in the test split: there is nothing to score")
     each = {
         tag: {"positives": int(test.labels[:, column].sum()), "roc_auc": roc_auc, "pr_auc": pr_auc}
         for column, (tag, roc_auc, pr_auc) in enumerate(
@@ -182,7 +184,7 @@ def main(features: Path, out: Path, seeds: int, first_seed: int, **options: Any)
     result = {"protocol": protocol, "summary": summarise(test), "test": test}
     write_tags(test, out / "tags.csv")
     with publish(out / "scores.json") as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     click.echo(describe(result))
 
 

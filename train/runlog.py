@@ -19,11 +19,14 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     entries = []
     path = run / "log.jsonl"
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(entry, dict) or "step" not in entry:
+                break
+            entries.append(entry)
     return entries
 
 

@@ -49,8 +49,8 @@ class PretrainSettings:
             raise ConfigError(f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs")
         if not self.temperature > 0:
             raise ConfigError(f"--temperature {self.temperature}: must be greater than 0")
-        if not self.learning_rate >= 0:
-            raise ConfigError(f"--learning-rate {self.learning_rate}: must be at least 0")
+        if not 0 <= self.learning_rate < float("inf"):
+            raise ConfigError(f"--learning-rate {self.learning_rate}: must be a number from 0 up")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"--precision {self.precision}: one of {', '.join(PRECISIONS)}")
 

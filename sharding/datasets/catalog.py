@@ -30,6 +30,16 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What is known of a recording's file without decoding it."""
+
+    seconds: float = 0.0
+    """The length that the header states; 0 where it states none."""
+    bytes: int = 0
+    """Size of the file; 0 where there is none."""
+
+
+@dataclass(frozen=True)
 class Catalog:
     """A data set, found and listed; nothing of it has been decoded."""
 

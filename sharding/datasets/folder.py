@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from clmr.errors import SourceError
@@ -32,7 +36,10 @@ def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
     if "" in tree.closed:
         raise SourceError(f"{source} cannot be listed: permission denied; change its mode or run as its owner")
     listing = source / LABELS_FILE
+    if os.path.lexists(listing) and not listing.is_file():
+        raise SourceError(f"{listing} is not a file (a folder, or a link that leads nowhere); mend or remove it")
     labels = read_labels(listing) if listing.is_file() else Labels({}, has_splits=False)
+    labels = replace(labels, rows=match_rows(labels.rows, [*tree.audio, *tree.others], listing))
     names = sorted({*tree.audio, *labels.rows})
     if not names and not tree.closed:
         raise SourceError(
@@ -53,6 +60,33 @@ def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
         return Recording(make_key(name), songs[name], split, tags, source / name, readable_name(name), fault)
 
     return Catalog(dataset, vocabulary, tuple(map(recording, rows)), _count_ignored(tree, labels))
+
+
+def match_rows(rows: Mapping[str, LabelRow], files: Iterable[str], listing: Path) -> dict[str, LabelRow]:
+    """The rows by the names of their files, which may write the same text in another Unicode form.
+
+    Some systems store `é` as one code point (NFC), others as `e` and an accent (NFD); a file of exactly the row's name
+    comes first. A row without a file keeps its name.
+
+    Raises:
+        SourceError: two files, or two rows, differ in nothing but their form.
+    """
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in files:
+        alike[unicodedata.normalize("NFC", name)].append(name)
+    matched: dict[str, LabelRow] = {}
+    for name, row in rows.items():
+        found = alike.get(unicodedata.normalize("NFC", name), [name])
+        if name not in found and len(found) > 1:
+            raise SourceError(
+                f"{listing}: {name} may be any of {len(found)} files whose names differ in Unicode form only (NFC, NFD); "
+                f"rename them, or write the row as one of them"
+            )
+        file = name if name in found else found[0]
+        if file in matched:
+            raise SourceError(f"{listing}: two rows name {readable_name(file)}, in different Unicode forms; merge them")
+        matched[file] = row
+    return matched
 
 
 def draw_splits(songs: Iterable[str], seed: int) -> dict[str, str]:

@@ -5,7 +5,7 @@
     rock/02.ogg,drums;fast,test,song-2
 
 Only ``path`` (below the folder) is required. Tags are separated by ``;``. Splits are train, valid and test. Recordings
-with the same song_id are versions or parts of one song.
+with the same song_id are versions or parts of one song, and stand in one split.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ def read_labels(path: Path) -> Labels:
         SourceError: names the line and what is wrong with it.
     """
     rows: dict[str, LabelRow] = {}
+    splits: dict[str, tuple[str | None, int]] = {}  # by song: its split, and the line that said so
     lines = _lines(path)
     _, header = next(lines, (1, []))
     columns = [name.strip().lower() for name in header]
+    for separator in (";", "\t"):
+        if any(separator in name for name in columns):
+            raise SourceError(f"{path} line 1: separate columns by commas, not by {separator!r}")
     if "path" not in columns:
         raise SourceError(f"{path} line 1: no column named path; it has {', '.join(columns) or 'no columns at all'}")
     for name in columns:
@@ -69,6 +73,13 @@ def read_labels(path: Path) -> Labels:
             raise SourceError(f"{where}: {name} has a row already; merge the two")
         if "split" in row and row["split"] not in SPLITS:
             raise SourceError(f"{where}: split is {row['split']!r}, not one of {', '.join(SPLITS)}")
+        song = row.get("song_id") or name
+        split, first = splits.setdefault(song, (row.get("split"), number))
+        if row.get("split") != split:
+            raise SourceError(
+                f"{where}: song {song} is in split {row['split']}, but in {split} on line {first}; "
+                f"give all recordings of a song one split"
+            )
         tags = (tag.strip() for tag in row.get("tags", "").split(TAG_SEPARATOR))
         rows[name] = LabelRow(frozenset(filter(None, tags)), row.get("split"), row.get("song_id") or None)
     return Labels(rows, has_splits="split" in columns)

@@ -70,6 +70,7 @@ def test_soundfile_reads_the_members_and_they_are_the_decoded_recordings(
                 assert (row["peak"], row["duration"]) == (np.abs(pcm.astype(int)).max(), len(pcm) / 22050)
 
 
+@pytest.mark.needs("module:nvidia.dali")
 def test_wds2idx_writes_the_same_index(tars: list[Path], tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "wds2idx"
     for tar in tars:
@@ -96,6 +97,7 @@ def test_webdataset_reads_them(shards: Path, tars: list[Path]) -> None:
         assert len(sample["wav"]) == row["frames"]
 
 
+@pytest.mark.needs("module:nvidia.dali")
 def test_dali_reads_them(tars: list[Path]) -> None:
     dali: Any = importlib.import_module("nvidia.dali")  # its stubs know no pipeline without a GPU
     fn, types = importlib.import_module("nvidia.dali.fn"), importlib.import_module("nvidia.dali.types")

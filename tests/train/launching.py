@@ -15,14 +15,13 @@ import torch
 from train.checkpoint import checkpoints, load
 
 ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run"]
 SMALL = ["--width", "16", "--projection", "8", "--batch-size", "8", "--device", "cpu", "--threads", "1"]
 
 
 def program(script: str, arguments: Sequence[str], torchrun: Sequence[str] | None = None) -> list[str]:
     """The command that runs ``train/<script>``, plainly or under torchrun with the given options."""
-    start = [sys.executable]
-    if torchrun is not None:
-        start += ["-m", "torch.distributed.run", *torchrun, "--"]
+    start = [sys.executable] if torchrun is None else [*LAUNCHER, *torchrun, "--"]
     return [*start, str(ROOT / "train" / script), *arguments]
 
 

@@ -26,7 +26,7 @@ class Trap:
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     witness, path = tmp_path / "witness", tmp_path / "step-00000001.pt"
     torch.save({"step": 1, "model": Trap(witness), "encoder_config": {}}, path)
-    with pytest.raises(ResumeError, match=r"step-00000001\.pt is damaged or no checkpoint"):
+    with pytest.raises(ResumeError, match=r"step-00000001\.pt is damaged or not a checkpoint"):
         load(path)
     assert not witness.exists()
     path.write_bytes(pickle.dumps(Trap(witness), protocol=2))

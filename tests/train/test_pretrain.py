@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.launching import SMALL, environment, flat, free_port, newest, program, run
+from sharding.publish import claimed
+from tests.train.launching import LAUNCHER, ROOT, SMALL, environment, flat, free_port, newest, program, run
 from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
 from train.runlog import read_log
@@ -133,7 +136,7 @@ def test_a_signal_ends_it_after_a_checkpoint(shards: Path, tmp_path: Path, numbe
     wait_for(checkpoint_path(tmp_path / "run", 4), process)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == {signal.SIGTERM: 0, signal.SIGINT: 130}[number]
     assert "Traceback" not in errors
     step = newest(tmp_path / "run")["step"]
     assert f"stopped at step {step} of 100000" in output
@@ -172,6 +175,81 @@ def test_damaged_checkpoint_is_named_and_passed_over(
     assert all(torch.equal(whole[name], run_state[name]) for name in whole)
 
 
+def test_damaged_checkpoints_never_displace_good_ones(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path, "--steps", "9", "--checkpoint-every", "3")
+    for step in (6, 9):
+        content = bytearray(checkpoint_path(tmp_path, step).read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 500] = bytes(500)  # padding and weights
+        checkpoint_path(tmp_path, step).write_bytes(content)
+    mine = checkpoint_path(tmp_path, 9).with_name("step-00000009-mine.pt")
+    mine.write_bytes(b"the user's own")
+    pretrain(shards, tmp_path, "--steps", "4", "--checkpoint-every", "2")
+    assert [load(path)["step"] for path in checkpoints(tmp_path)] == [0, 2, 4]
+    assert len(list((tmp_path / "checkpoints").glob("*.damaged"))) == 2
+    assert mine.exists()
+
+
+def test_only_damaged_checkpoints_is_an_error(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pretrain(shards, tmp_path, "--steps", "2")
+    for path in checkpoints(tmp_path):
+        path.write_bytes(b"")
+    with pytest.raises(SystemExit):
+        pretrain(shards, tmp_path, "--steps", "4")
+    assert "none of its 2 checkpoints can be read" in capfd.readouterr().err
+
+
+def test_the_first_ranks_checkpoint_counts(shards: Path, alone: Path, tmp_path: Path) -> None:
+    """Two ranks with run folders of their own, as on nodes with local disks: both go on from the first one's."""
+    common = ["--shards", str(shards), *SMALL, "--precision", "float64"]
+    main.main([*common, "--run", str(tmp_path / "run-0"), "--steps", "2"], standalone_mode=False)
+    script = tmp_path / "each.sh"
+    words = " ".join([*common, "--steps", "5"])
+    script.write_text(f"exec {sys.executable} {ROOT}/train/pretrain.py --run {tmp_path}/run-$RANK {words}\n")
+    done = run([*LAUNCHER, "--standalone", "--nproc-per-node", "2", "--no-python", "--", "sh", str(script)])
+    assert done.returncode == 0, done.stderr
+    assert difference(alone, tmp_path / "run-0") < EXACT
+    assert not (tmp_path / "run-1" / "checkpoints").exists()
+
+
+def test_ranks_with_other_shards_are_refused(shards: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shards, other)
+    manifest = json.loads((other / "manifest.json").read_text(encoding="utf-8"))
+    manifest["splits"]["train"][0]["sha256"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (tmp_path / "shards-0").symlink_to(shards)
+    (tmp_path / "shards-1").symlink_to(other)
+    script = tmp_path / "each.sh"
+    words = " ".join([*SMALL, "--steps", "2", "--run", str(tmp_path / "run")])
+    script.write_text(f"exec {sys.executable} {ROOT}/train/pretrain.py --shards {tmp_path}/shards-$RANK {words}\n")
+    done = run([*LAUNCHER, "--standalone", "--nproc-per-node", "2", "--no-python", "--", "sh", str(script)])
+    assert done.returncode != 0
+    assert "this rank's shards are not the first rank's" in done.stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        pretrain(shards, tmp_path, "--steps", "50", "--learning-rate", "1e30")
+    assert "the loss is nan" in capfd.readouterr().err
+    assert [load(path)["step"] for path in checkpoints(tmp_path)] == [0]
+
+
+def test_two_runs_in_one_folder_are_refused(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with claimed(tmp_path), pytest.raises(SystemExit):
+        pretrain(shards, tmp_path, "--steps", "1")
+    assert "another process is working in" in capfd.readouterr().err
+
+
+def test_bf16_trains(shards: Path, tmp_path: Path) -> None:
+    pretrain(shards, tmp_path, "--steps", "30", "--precision", "bf16", "--learning-rate", "3e-3")
+    losses = [entry["loss"] for entry in read_log(tmp_path)]
+    assert losses[-1] < losses[0]
+
+
 def test_initial_weights_are_kept_and_old_checkpoints_dropped(shards: Path, tmp_path: Path) -> None:
     pretrain(shards, tmp_path / "run", "--steps", "9", "--checkpoint-every", "2")
     assert [load(path)["step"] for path in checkpoints(tmp_path / "run")] == [0, 8, 9]
@@ -185,9 +263,10 @@ def test_learning_rate_zero_moves_only_batch_norm(shards: Path, tmp_path: Path) 
 
 
 def test_loss_falls(shards: Path, tmp_path: Path) -> None:
-    pretrain(shards, tmp_path / "run", "--steps", "60", "--learning-rate", "3e-3", "--temperature", "0.2")
+    """Means of five logged steps: 8 pairs of a batch are few, and single steps swing by half a nat."""
+    pretrain(shards, tmp_path / "run", "--steps", "150", "--learning-rate", "3e-3", "--temperature", "0.2")
     losses = [entry["loss"] for entry in read_log(tmp_path / "run")]
-    assert losses[-1] < losses[0] - 0.2
+    assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.1
 
 
 def test_the_run_says_what_it_was(shards: Path, tmp_path: Path) -> None:
@@ -215,6 +294,7 @@ def test_the_run_says_what_it_was(shards: Path, tmp_path: Path) -> None:
         (["--steps", "3", "--width", "17"], "multiple of 4"),
         (["--steps", "3", "--augment", "nope"], "paper"),
         (["--steps", "-1"], "at least 0"),
+        (["--steps", "3", "--learning-rate", "inf"], "a number from 0 up"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -11,10 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from clmr.metrics import tag_metrics
-from train.probe import main
+from train.features import open_features
+from train.head import HeadSettings, fit_head
+from train.probe import load_splits, main
+from train.probe import probe as run_probe
 
 RNG_SEED = 5
 
@@ -154,3 +158,69 @@ def test_unfit_features_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def edit_split(folder: Path, split: str, *, seed: int) -> None:
+    """Give the windows and labels of one split other values."""
+    rng = np.random.default_rng(seed)
+    table = pq.read_table(folder / "tracks.parquet")
+    rows = table.to_pylist()
+    matrix = np.load(folder / "features.npy")
+    for row in rows:
+        if row["split"] == split:
+            matrix[row["first"] : row["first"] + row["windows"]] = 9 * rng.standard_normal((row["windows"], 8)) - 4
+            row["labels"] = [tag for tag in "ab" if rng.random() < 0.5]
+    np.save(folder / "features.npy", matrix)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "tracks.parquet")
+
+
+def trained(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Standardised training windows and the head that comes of them, with its epoch."""
+    splits = load_splits(open_features(folder))
+    kept: dict[str, Any] = {}
+    original = fit_head
+
+    def spy(*arguments: Any) -> Any:
+        head, epoch, best = original(*arguments)
+        kept.update(head.state_dict(), epoch=epoch)
+        return head, epoch, best
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.probe.fit_head", spy)
+        run_probe(splits, ("a", "b"), HeadSettings(learning_rate=1e-2, patience=5), 0)
+    return {"windows": splits["train"].features}, kept
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(
+        torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
+        for name, value in one.items()
+    )
+
+
+def test_nothing_of_the_test_split_reaches_the_head(tmp_path: Path) -> None:
+    folder = write_features(tmp_path / "features", signal=1.0)
+    windows, head = trained(folder)
+    edit_split(folder, "test", seed=1)
+    windows_after, head_after = trained(folder)
+    assert same(windows, windows_after)
+    assert same(head, head_after)
+
+
+def test_validation_stops_the_head_but_standardises_nothing(tmp_path: Path) -> None:
+    folder = write_features(tmp_path / "features", signal=1.0)
+    windows, head = trained(folder)
+    edit_split(folder, "valid", seed=2)
+    windows_after, head_after = trained(folder)
+    assert same(windows, windows_after)
+    assert not same(head, head_after)
+
+
+def test_a_test_split_without_variation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_features(tmp_path / "features", signal=1.0)
+    table = pq.read_table(folder / "tracks.parquet")
+    rows = [{**row, "labels": [] if row["split"] == "test" else row["labels"]} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "tracks.parquet")
+    with pytest.raises(SystemExit):
+        probe(folder, tmp_path / "out")
+    assert "nothing to score" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""One optimiser step of pretraining, and everything it needs: model, chain, loader, optimiser."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from clmr import ContrastiveModel, Projector, SampleCNN
+from clmr.augment import Chain, from_int16
+from clmr.errors import ConfigError, ResumeError
+from clmr.loss import contrastive_output
+from loaders import Batch, PairLoader
+from train.launch import Place, from_first
+from train.settings import PretrainSettings
+
+
+def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveModel:
+    """Encoder and projector with the initial weights of ``settings.seed``, the same on every rank."""
+    torch.manual_seed(settings.seed)
+    encoder = SampleCNN(sample_rate=sample_rate, width=settings.width)
+    return ContrastiveModel(encoder, Projector(settings.width, out=settings.projection))
+
+
+def make_views(batch: Batch, chain: Chain, dtype: torch.dtype = torch.float32) -> Tensor:
+    """int16 crops ``[b, 2, T]`` to augmented views ``[2, b, 1, T]``: one chain call for both views of every track."""
+    pairs, _, frames = batch.pcm.shape
+    crops = from_int16(batch.pcm.transpose(0, 1)).to(dtype)
+    views = chain(crops, batch.keys.transpose(0, 1).reshape(2 * pairs))
+    return views.view(2, pairs, 1, frames)
+
+
+def check_agreement(fingerprint: dict[str, Any]) -> None:
+    """Make sure that every rank reads the same data with the same settings as the first.
+
+    Raises:
+        ConfigError: on the ranks that do not.
+    """
+    theirs = from_first(lambda: fingerprint)
+    for name, value in theirs.items():
+        if fingerprint[name] != value:
+            raise ConfigError(
+                f"this rank's shards are not the first rank's ({name} differ); give all the same --shards"
+            )
+
+
+class Trainer:
+    """Model, optimiser, loader and chain of one run; ``step`` does one optimiser step."""
+
+    def __init__(self, settings: PretrainSettings, place: Place) -> None:
+        self.settings, self.place = settings, place
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.loader = PairLoader(
+            settings.shards,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            rank=place.rank,
+            world_size=place.world_size,
+            device=place.device,
+        )
+        check_agreement(self.loader.state_dict()["fingerprint"])
+        self.chain = Chain.preset(settings.augment, sample_rate=self.loader.sample_rate)
+        self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
+        self.ranked: nn.Module = self.model
+        if place.world_size > 1:
+            # Buffers need no broadcast: the batch-norm statistics are global, hence the same on every rank.
+            self.ranked = DistributedDataParallel(self.model, broadcast_buffers=False)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
+        self.step_count = 0
+        steps = settings.steps if settings.steps is not None else (settings.epochs or 0) * len(self.loader)
+        self.total = steps
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns this rank's loss and contrastive accuracy, still on the device."""
+        views = make_views(batch, self.chain, self.dtype)
+        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            z = self.ranked(views)
+        outcome = contrastive_output(z[0], z[1], self.settings.temperature)
+        self.optimizer.zero_grad(set_to_none=True)
+        outcome.loss.backward()
+        self.optimizer.step()
+        self.step_count += 1
+        return outcome.loss.detach(), outcome.accuracy.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint needs, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loader": self.loader.state_dict(),
+            "rng": torch.get_rng_state(),
+            "encoder_config": {"sample_rate": self.loader.sample_rate, "width": self.settings.width},
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.loader.load_state_dict(state["loader"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        self.step_count = state["step"]
+        if self.step_count > self.total:
+            raise ResumeError(f"the run has done {self.step_count} steps already, more than the {self.total} asked for")
+
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` says of the run."""
+        return {
+            "settings": asdict(self.settings),
+            "total_steps": self.total,
+            "steps_per_epoch": len(self.loader),
+            "sample_rate": self.loader.sample_rate,
+            "tracks": len(self.loader.tracks),
+            "loader_fingerprint": self.loader.state_dict()["fingerprint"],
+            "augment": self.chain.describe(),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "world_size": self.place.world_size,
+            "software": {"python": platform.python_version(), "torch": torch.__version__},
+        }
