@@ -29,6 +29,10 @@ def publish(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)  # a full disk does not say whose write it was
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)

@@ -122,7 +122,8 @@ def _check_index(root: Path, manifest: Manifest, by_name: Mapping[str, Receipt])
         stray = {label for row in receipt.rows.to_pylist() for label in row["labels"]} - set(labels)
         if stray:
             raise ShardError(
-                f"{path} has labels of {name} outside the vocabulary: {', '.join(sorted(stray)[:5])}; {_remedy(root / name)}"
+                f"{path} has labels of {name} outside the vocabulary: {', '.join(sorted(stray)[:5])}; "
+                f"{_remedy(root / name)}"
             )
 
 

@@ -6,6 +6,7 @@
     python train/pretrain.py --shards data/shards/demo --run runs/small --steps 600 --width 128   # a laptop
 
 The same command again goes on from the newest checkpoint, after a kill -9 as after SIGTERM, at any number of processes.
+SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun itself reports 1 in both cases).
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 @click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
 @click.option("--epochs", type=int, help="Passes over the tracks.")
 @click.option("--steps", type=int, help="Optimiser steps, instead of --epochs.")
+@click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
 @click.option("--batch-size", default=96, help="Pairs in a global batch, over all processes.")
 @click.option("--width", default=512, help="Length of the representation; 512 is the paper's encoder.")
 @click.option("--projection", default=128, help="Length of the projection the loss sees.")

@@ -19,6 +19,8 @@ class PretrainSettings:
 
     shards: str
     """Folder of shards."""
+    sample_rate: int | None = None
+    """Hz the shards must have: 22050, 16000 or 8000; None takes what they have."""
     batch_size: int = 96
     """Pairs in a GLOBAL batch, over all ranks; >= 2."""
     epochs: int | None = None
@@ -56,7 +58,7 @@ class PretrainSettings:
 
 
 # A longer run may go on from a shorter one, and shards may move; everything else decides the weights.
-FREE_ON_RESUME = {"shards", "epochs", "steps"}
+FREE_ON_RESUME = {"shards", "epochs", "steps", "sample_rate"}
 
 
 def save_config(run: Path, config: dict[str, Any]) -> None:

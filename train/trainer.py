@@ -57,6 +57,7 @@ class Trainer:
         self.loader = PairLoader(
             settings.shards,
             batch_size=settings.batch_size,
+            sample_rate=settings.sample_rate,
             seed=settings.seed,
             rank=place.rank,
             world_size=place.world_size,

@@ -79,8 +79,8 @@ def match_rows(rows: Mapping[str, LabelRow], files: Iterable[str], listing: Path
         found = alike.get(unicodedata.normalize("NFC", name), [name])
         if name not in found and len(found) > 1:
             raise SourceError(
-                f"{listing}: {name} may be any of {len(found)} files whose names differ in Unicode form only (NFC, NFD); "
-                f"rename them, or write the row as one of them"
+                f"{listing}: {name} may be any of {len(found)} files whose names differ in Unicode form only "
+                f"(NFC, NFD); rename them, or write the row as one of them"
             )
         file = name if name in found else found[0]
         if file in matched:

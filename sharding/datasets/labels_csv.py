@@ -53,16 +53,7 @@ def read_labels(path: Path) -> Labels:
     splits: dict[str, tuple[str | None, int]] = {}  # by song: its split, and the line that said so
     lines = _lines(path)
     _, header = next(lines, (1, []))
-    columns = [name.strip().lower() for name in header]
-    for separator in (";", "\t"):
-        if any(separator in name for name in columns):
-            raise SourceError(f"{path} line 1: separate columns by commas, not by {separator!r}")
-    if "path" not in columns:
-        raise SourceError(f"{path} line 1: no column named path; it has {', '.join(columns) or 'no columns at all'}")
-    for name in columns:
-        if name not in COLUMNS or columns.count(name) > 1:
-            wrong = "twice the column" if name in COLUMNS else "unknown column"
-            raise SourceError(f"{path} line 1: {wrong} {name!r}; allowed are {', '.join(COLUMNS)}, each once")
+    columns = _columns(header, path)
     for number, cells in lines:
         where = f"{path} line {number}"
         if len(cells) != len(columns):
@@ -83,6 +74,21 @@ def read_labels(path: Path) -> Labels:
         tags = (tag.strip() for tag in row.get("tags", "").split(TAG_SEPARATOR))
         rows[name] = LabelRow(frozenset(filter(None, tags)), row.get("split"), row.get("song_id") or None)
     return Labels(rows, has_splits="split" in columns)
+
+
+def _columns(header: list[str], path: Path) -> list[str]:
+    """The checked names of the columns."""
+    columns = [name.strip().lower() for name in header]
+    for separator in (";", "\t"):
+        if any(separator in name for name in columns):
+            raise SourceError(f"{path} line 1: separate columns by commas, not by {separator!r}")
+    if "path" not in columns:
+        raise SourceError(f"{path} line 1: no column named path; it has {', '.join(columns) or 'no columns at all'}")
+    for name in columns:
+        if name not in COLUMNS or columns.count(name) > 1:
+            wrong = "twice the column" if name in COLUMNS else "unknown column"
+            raise SourceError(f"{path} line 1: {wrong} {name!r}; allowed are {', '.join(COLUMNS)}, each once")
+    return columns
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

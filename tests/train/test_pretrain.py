@@ -294,6 +294,7 @@ def test_the_run_says_what_it_was(shards: Path, tmp_path: Path) -> None:
         (["--steps", "3", "--width", "17"], "multiple of 4"),
         (["--steps", "3", "--augment", "nope"], "paper"),
         (["--steps", "-1"], "at least 0"),
+        (["--steps", "3", "--sample-rate", "22050"], "8000 Hz"),
         (["--steps", "3", "--learning-rate", "inf"], "a number from 0 up"),
     ],
 )
