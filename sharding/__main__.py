@@ -54,7 +54,7 @@ def build(
     seed: int,
     strict: bool,
 ) -> None:
-    r"""Decode the recordings of DATASET (folder, demo) and write them as shards.
+    """Decode the recordings of DATASET (folder, demo) and write them as shards.
 
     Run it again after an interruption: finished shards are kept. Recordings that cannot be used are skipped and
     counted by reason. Exit status: 0 when at least one track is written, 1 when none is or the build failed, 3 with
@@ -63,9 +63,7 @@ def build(
     A recording that was replaced by another one is noticed by its size or length. Where both are the same, delete the
     receipt of its shard, such as train/000000.parquet, and build again.
 
-    \b
-    Example:
-      python -m sharding build folder --source ~/Music --out data/shards/mine --jobs 8
+    Example: python -m sharding build folder --source ~/Music --out data/shards/mine --jobs 8
     """
     from sharding.build import build as run
     from sharding.format import URL_PATTERN, shard_root
@@ -90,13 +88,11 @@ def build(
 @click.argument("shards")
 @one_line_errors()
 def verify(shards: str) -> None:
-    r"""Recount and rehash every byte of SHARDS, and name the first one that lies.
+    """Recount and rehash every byte of SHARDS, and name the first one that lies.
 
     Exit status: 0 when tars, indexes, receipts, index.parquet and manifest.json agree, else 1.
 
-    \b
-    Example:
-      python -m sharding verify data/shards/demo
+    Example: python -m sharding verify data/shards/demo
     """
     from sharding.verify import verify as run
 
@@ -108,11 +104,9 @@ def verify(shards: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @one_line_errors()
 def ls(shards: str, as_json: bool) -> None:
-    r"""Say what is in SHARDS: splits, tracks, hours, labels, and what was skipped.
+    """Say what is in SHARDS: splits, tracks, hours, labels, and what was skipped.
 
-    \b
-    Example:
-      python -m sharding ls data/shards/demo
+    Example: python -m sharding ls data/shards/demo
     """
     from sharding.listing import describe, table
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sharding.format import SPLITS, WRITTEN, Manifest, ShardInfo
-from sharding.naming import naming
 from sharding.plan import PlannedShard
 from sharding.publish import publish
 from sharding.receipt import Receipt, read_receipt, write_table
@@ -28,8 +27,7 @@ def assemble(
     receipts = [read_receipt(root / f"{shard.stem}.parquet") for shard in shards]
     manifest = summarise(receipts, labels, settings, software)
     write_table(root / "index.parquet", concatenate(receipts), {"labels": labels})
-    path = root / "manifest.json"
-    with naming(path), publish(path) as temporary:
+    with publish(root / "manifest.json") as temporary:
         temporary.write_text(manifest.to_json(), encoding="utf-8")
     return manifest
 

@@ -48,7 +48,7 @@ def ends_early(data: bytes) -> bool:
 def is_unsupported(data: bytes) -> bool:
     """Whether ``data``, which libsndfile does not read, is audio all the same, of a kind that ffmpeg reads."""
     is_mp4 = data[4:8] == b"ftyp"
-    is_adts_aac = data[:1] == b"\xff" and data[1] & 0xF6 == 0xF0 if len(data) > 1 else False
+    is_adts_aac = len(data) > 1 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
     return is_mp4 or is_adts_aac or data.startswith(UNSUPPORTED_MAGIC)
 
 

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from clmr.errors import ShardError
 from sharding.format import INDEX_SCHEMA, ShardInfo, read_index
 from sharding.members import IndexRow
-from sharding.naming import naming
 from sharding.publish import publish
 
 METADATA_KEY = b"clmr"
@@ -48,7 +47,7 @@ def write_receipt(
 
 def write_table(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
     """Publish rows of the index with a note in the file's metadata; the same rows give the same bytes."""
-    with naming(path), publish(path) as temporary:
+    with publish(path) as temporary:
         noted = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
         pq.write_table(noted, temporary, compression="zstd")
 

@@ -15,7 +15,6 @@ from sharding.decode import Decoded, decode, read_source
 from sharding.faults import Fault, RecordingError
 from sharding.format import SKIPPED, WRITTEN, ShardInfo, idx_text
 from sharding.members import END_OF_TAR, Components, IndexRow, frame_track
-from sharding.naming import naming
 from sharding.plan import BuildSettings, PlannedShard
 from sharding.publish import publish
 from sharding.receipt import write_receipt
@@ -40,7 +39,7 @@ def write_shard(
     done.unlink(missing_ok=True)  # from here on the shard is incomplete
     rows: list[IndexRow] = []
     samples: list[Components] = []
-    with naming(tar), publish(tar) as temporary, temporary.open("wb") as file:
+    with publish(tar) as temporary, temporary.open("wb") as file:
         writer = HashingWriter(file)
         for recording in shard.tracks:
             row, components = _write_track(writer, recording, f"{shard.stem}.tar", settings)
@@ -50,7 +49,7 @@ def write_shard(
             report(row.frames or 0)
         writer.write(END_OF_TAR)
     if samples:
-        with naming(idx), publish(idx) as temporary:
+        with publish(idx) as temporary:
             temporary.write_text(idx_text(samples), encoding="ascii")
         frames = sum(row.frames or 0 for row in rows)
         info = ShardInfo(f"{shard.stem}.tar", writer.position, len(samples), frames, writer.sha256.hexdigest())

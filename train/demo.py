@@ -26,7 +26,6 @@ from train.runlog import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_RATE = 8000
-SHARD_SIZE = "16MiB"  # jobs work on whole shards; the default would make three for 130 MiB of songs
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def run_chain(plan: DemoPlan, places: DemoPlaces, jobs: int) -> Systems:
     shards, work = places.shards, places.work
     claim(work, plan)
     build = ["-m", "sharding", "build", plan.dataset, "--source", str(places.source), "--out", str(shards)]
-    run_command([*build, "--sample-rate", str(SAMPLE_RATE), "--shard-size", SHARD_SIZE, "--jobs", str(jobs)])
+    run_command([*build, "--sample-rate", str(SAMPLE_RATE), "--jobs", str(jobs)])
     run_command(["-m", "sharding", "verify", str(shards)])
 
     spectrum = work / "log-spectrum"

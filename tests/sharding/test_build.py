@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -214,6 +215,33 @@ def test_a_full_disk_is_one_line(corpus: Path, sharder: Sharder) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: Not a directory")
     assert "Traceback" not in done.stderr
+
+
+def limit_files() -> None:
+    """In a new process: a write beyond 100 KB fails, as on a full disk, without the name of the file."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_write_that_fails_names_its_file(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sharding", "build", "folder", "--source", str(corpus), "--out", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--jobs", "1"], capture_output=True, text=True, check=False, timeout=60, preexec_fn=limit_files
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: File too large: {tmp_path}/train/000000.tar"
+
+
+def test_a_recording_replaced_by_one_of_the_same_length_is_noticed(
+    tmp_path: Path, music: Callable[..., npt.NDArray[np.float64]], write: Callable[..., Path]
+) -> None:
+    path = write(tmp_path / "source/a.flac", music(4.0, 22050, 1, 0), 22050)
+    first = build(tmp_path / "source", tmp_path / "shards", BuildSettings("folder"), jobs=1)
+    before = path.stat().st_size
+    write(path, music(4.0, 22050, 1, 1), 22050)
+    assert path.stat().st_size != before
+    again = build(tmp_path / "source", tmp_path / "shards", BuildSettings("folder"), jobs=1)
+    assert again.kept == 0
+    assert again.manifest.shards != first.manifest.shards
 
 
 def test_nothing_names_the_time_or_the_place(shards: Path, corpus: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharding.containers import ends_early, mp3_frame_count, with_open_end
+from sharding.containers import ends_early, is_unsupported, mp3_frame_count, with_open_end
 from sharding.decode import decode
+from sharding.faults import Fault, RecordingError
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -90,3 +91,21 @@ def test_any_bytes_are_survived(data: bytes) -> None:
         ends_early(magic + data)
         mp3_frame_count(magic + data)
         with_open_end(magic + data)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("aac", "a.aac"), ("aac", "a.m4a"), ("aac", "a.mka"), ("wmav2", "a.wma"), ("ac3", "a.ac3"), ("wavpack", "a.wv")],
+)
+@pytest.mark.needs("ffmpeg")
+def test_audio_that_only_others_read_is_told_from_what_is_none(tmp_path: Path, codec: str, name: str) -> None:
+    tone = ["-f", "lavfi", "-i", "sine=440:duration=4", "-c:a", codec]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *tone, tmp_path / name], check=True)
+    with pytest.raises(RecordingError) as caught:
+        decode((tmp_path / name).read_bytes(), 22050)
+    assert caught.value.fault is Fault.UNSUPPORTED
+
+
+def test_what_is_no_audio_is_not_called_unsupported() -> None:
+    for data in (b"", b"\xff", b"<!doctype html>", b"\xff\xd8\xff\xe0 JPEG", b"\xff\xfb\x90\x00 MP3"):
+        assert not is_unsupported(data)

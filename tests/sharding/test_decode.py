@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import sharding.decode
-from sharding.decode import decode, decoder_versions, probe_seconds, quantise, read_source
+from sharding.decode import decode, decoder_versions, probe, quantise, read_source
 from sharding.faults import Fault, RecordingError
 
 Float = npt.NDArray[np.floating]
@@ -231,7 +231,7 @@ def test_what_cannot_be_read(tmp_path: Path, path: str) -> None:
     with pytest.raises(RecordingError) as caught:
         read_source(tmp_path / path)
     assert caught.value.fault is expected.get(path, Fault.UNREADABLE)
-    assert probe_seconds(tmp_path / path) == 0.0
+    assert probe(tmp_path / path).seconds == 0.0
 
 
 def test_a_file_without_permission_is_unreadable(not_root: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_file_without_permission_is_unreadable(not_root: Path) -> None:
     with pytest.raises(RecordingError) as caught:
         read_source(path)
     assert caught.value.fault is Fault.UNREADABLE
-    assert probe_seconds(path) == 0.0
+    assert probe(path).seconds == 0.0
 
 
 # --- around it ------------------------------------------------------------------------------------------------
@@ -249,7 +249,8 @@ def test_a_file_without_permission_is_unreadable(not_root: Path) -> None:
 
 def test_probing_estimates_the_length(clips: dict[str, Path]) -> None:
     for path in clips.values():
-        assert probe_seconds(path) == pytest.approx(4.0, rel=0.01)
+        assert probe(path).seconds == pytest.approx(4.0, rel=0.01)
+        assert probe(path).bytes == path.stat().st_size
 
 
 def test_versions_name_decoder_and_resampler() -> None:

@@ -33,7 +33,14 @@ def test_what_is_no_size(text: str) -> None:
 def test_help_says_what_a_command_does_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(cli, [command, "--help"])
     assert shown.exit_code == 0
-    assert f"python -m sharding {command} " in shown.output
+    assert f"Example: python -m sharding {command} " in shown.output
+    assert "\\b" not in shown.output
+
+
+def test_help_tells_what_a_build_cannot_know() -> None:
+    shown = " ".join(CliRunner().invoke(cli, ["build", "--help"]).output.split())
+    assert "of a corpus below 32 such shards, a 32nd of it, but at least 16MiB" in shown
+    assert "noticed by its size or length. Where both are the same, delete the receipt of its shard" in shown
 
 
 def test_mistakes_are_one_line(tmp_path: Path, sharder: Sharder) -> None:
@@ -41,7 +48,11 @@ def test_mistakes_are_one_line(tmp_path: Path, sharder: Sharder) -> None:
         (("build", "nothing", "--source", tmp_path), "error: 'nothing' is no data set; one of folder, demo"),
         (("build", "folder", "--source", tmp_path / "gone"), f"error: {tmp_path}/gone is not a folder"),
         (("build", "folder", "--out", "s3://bucket/x"), "error: s3://bucket/x: shards on object storage"),
-        (("ls", tmp_path), f"error: {tmp_path}/manifest.json is missing"),
+        (("build", "folder", "--source", "http://x/y"), "error: --source http://x/y: URLs are not supported yet"),
+        (
+            ("ls", tmp_path),
+            f"error: {tmp_path}/manifest.json is missing: no shards, or an unfinished build; build them with `python",
+        ),
     ):
         done = sharder(*arguments)
         assert (done.returncode, done.stdout) == (1, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clmr.errors import ShardError
+from sharding.build import build
 from sharding.format import open_shards
+from sharding.plan import BuildSettings
 from sharding.verify import first_difference, verify
 
 Sharder = Callable[..., subprocess.CompletedProcess[str]]
@@ -147,6 +150,50 @@ def test_an_edited_index(copy: Path, column: str, value: object) -> None:
         assert "index.parquet has 13 rows, the receipts have 14" in fault(copy)
     finally:
         put_back()
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def edit_receipt(path: Path, column: str, value: object) -> None:
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0][column] = value
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("train/000000.tar", lambda path: flip(path, 0)),
+        ("train/000000.tar", lambda path: flip(path, 5000)),
+        ("train/000000.tar", lambda path: flip(path, path.stat().st_size - 1)),
+        ("train/000000.idx", lambda path: flip(path, 20)),
+        ("train/000000.parquet", lambda path: edit_receipt(path, "labels", ["violin"])),
+        ("train/000000.parquet", lambda path: edit_receipt(path, "pcm_offset", 0)),
+        ("valid/000077.tar", lambda path: path.write_bytes(bytes(1024))),
+    ],
+)
+def test_the_remedy_heals(
+    shards: Path, corpus: Path, tmp_path: Path, name: str, change: Callable[[Path], object]
+) -> None:
+    root = shutil.copytree(shards, tmp_path / "shards")
+    change(root / name)
+    settings = BuildSettings("folder", shard_size=600 * 2**10)
+    if name.endswith(".parquet"):
+        build(corpus, root, settings, jobs=1)  # the index and the manifest repeat what the receipt says
+    remedy = re.search(
+        r"delete (\S+) and build again$",
+        fault(root).replace("belongs to no receipt; delete it", f"delete {root / name}"),
+    )
+    assert remedy is not None
+    Path(remedy[1]).unlink()
+    build(corpus, root, settings, jobs=1)
+    verify(str(root))
+    assert (root / "manifest.json").read_bytes() == (shards / "manifest.json").read_bytes()
 
 
 def test_a_stray_shard(copy: Path) -> None:

@@ -46,6 +46,47 @@ def test_labels_with_splits(tmp_path: Path) -> None:
     assert recordings["extra.mp3"].fault is Fault.UNLISTED
 
 
+def test_a_name_in_another_unicode_form_keeps_its_labels(tmp_path: Path) -> None:
+    nfc, nfd = "Jo\u0301ga/\u00e9.mp3", "J\u00f3ga/e\u0301.mp3"
+    fill(tmp_path, nfd, labels=f"path,tags\n{nfc},rock\ngone.mp3,slow\n")
+    recordings = by_source(read_folder("folder", tmp_path, 0))
+    assert sorted(recordings) == sorted([nfd, "gone.mp3"])
+    assert recordings[nfd].labels == ("rock",)
+    assert recordings[nfd].path.exists()
+
+
+def test_exact_names_come_before_other_unicode_forms(tmp_path: Path) -> None:
+    nfc, nfd = "\u00e9.mp3", "e\u0301.mp3"
+    fill(tmp_path, nfc, nfd, labels=f"path,tags\n{nfc},rock\n{nfd},slow\n")
+    recordings = by_source(read_folder("folder", tmp_path, 0))
+    assert {name: recordings[name].labels for name in recordings} == {nfc: ("rock",), nfd: ("slow",)}
+
+
+def test_a_name_that_may_be_two_files_is_refused(tmp_path: Path) -> None:
+    # Two marks above and below: three spellings of one text.
+    one, two, three = "q\u0323\u0307.mp3", "q\u0307\u0323.mp3", "\u00e9.mp3"
+    fill(tmp_path, one, two, labels=f"path\n{one}\n")
+    assert len(read_folder("folder", tmp_path, 0).recordings) == 2
+    nfc, nfd = "\u1e69.mp3", "s\u0323\u0307.mp3"
+    fill(tmp_path, nfd, "s\u0307\u0323.mp3", labels=f"path\n{nfc}\n")
+    with pytest.raises(SourceError, match=r"labels\.csv: ṩ\.mp3 may be any of 2 files"):
+        read_folder("folder", tmp_path, 0)
+    fill(tmp_path, three, labels=f"path\n{three}\ne\u0301.mp3\n")
+    with pytest.raises(SourceError, match=r"labels\.csv: two rows name é\.mp3"):
+        read_folder("folder", tmp_path, 0)
+
+
+def test_labels_that_are_no_file_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, "a.mp3")
+    (tmp_path / "labels.csv").symlink_to("nowhere.csv")
+    with pytest.raises(SourceError, match=r"labels\.csv is not a file \(a folder, or a link that leads nowhere\)"):
+        read_folder("folder", tmp_path, 0)
+    (tmp_path / "labels.csv").unlink()
+    (tmp_path / "labels.csv").mkdir()
+    with pytest.raises(SourceError, match=r"labels\.csv is not a file"):
+        read_folder("folder", tmp_path, 0)
+
+
 def test_labels_without_splits(tmp_path: Path) -> None:
     rows = "".join(f"{number}.mp3,song-{number // 4}\n" for number in range(40))
     fill(tmp_path, *(f"{number}.mp3" for number in range(40)), "extra.mp3", labels="path,song_id\n" + rows)

@@ -48,8 +48,10 @@ def test_what_csv_writes_is_read_back(rows: dict[str, tuple[frozenset[str], str,
     writer = csv.writer(text)
     writer.writerow(("song_id", "path", "split", "tags"))
     for name, (tags, split, song) in rows.items():
-        writer.writerow((song, name, split, ";".join(tags)))
-    assert read(text.getvalue()) == {name: LabelRow(tags, split, song) for name, (tags, split, song) in rows.items()}
+        writer.writerow((f"{split} {song}", name, split, ";".join(tags)))  # a song stands in one split
+    assert read(text.getvalue()) == {
+        name: LabelRow(tags, split, f"{split} {song}") for name, (tags, split, song) in rows.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,12 @@ def test_what_csv_writes_is_read_back(rows: dict[str, tuple[frozenset[str], str,
         ("path\n../a.mp3\n", "line 2: ../a.mp3 does not lie below the folder"),
         ("path\n/etc/a.mp3\n", "line 2: /etc/a.mp3 does not lie below the folder"),
         ("path,tags\n,x\n", "line 2: the path is empty"),
+        ("path;tags;split\na.mp3;x;train\n", "line 1: separate columns by commas, not by ';'"),
+        ("path\ttags\na.mp3\tx\n", "line 1: separate columns by commas, not by '\\t'"),
+        (
+            "path,split,song_id\na.mp3,train,one\n\nb.mp3,test,one\n",
+            "line 4: song one is in split test, but in train on line 2; give all recordings of a song one split",
+        ),
         ("path,tags\na.mp3,x,y\n", "line 2: 3 cells under 2 columns"),
         ("path,tags\na.mp3\n", "line 2: 1 cells under 2 columns"),
         ('path\n"a.mp3\n', "line 2: not CSV"),
