@@ -69,7 +69,9 @@ class Prefetcher(Generic[AnyCrops]):
 
         Raises:
             ShardError: the read failed.
+            ConfigError: in a forked child.
         """
+        self._threads.check_process()
         self._fill()
         if not self._pending:
             raise StopIteration

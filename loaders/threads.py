@@ -71,13 +71,21 @@ class ReaderThreads:
         Raises:
             ConfigError: after :meth:`close`, or in a forked child, where the threads do not exist.
         """
-        if os.getpid() != self._process:
-            raise ConfigError(
-                f"this loader belongs to process {self._process}: threads do not survive fork(); "
-                "make the loader in the process that reads from it"
-            )
+        self.check_process()
         if self._stopped.is_set():
             raise ConfigError("this loader is closed: make a new one")
         future: Future[None] = Future()
         self._jobs.put((future, function))
         return future
+
+    def check_process(self) -> None:
+        """Refuse to go on in a forked child: there a job under way at the fork never ends.
+
+        Raises:
+            ConfigError: this is not the process that made the threads.
+        """
+        if os.getpid() != self._process:
+            raise ConfigError(
+                f"this loader belongs to process {self._process}: threads do not survive fork(); "
+                "make the loader in the process that reads from it"
+            )
