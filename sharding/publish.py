@@ -82,4 +82,9 @@ def _is_alive(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    # A process that was killed and waits to be reaped still answers, but has no command line any more.
+    command_line = Path(f"/proc/{process}/cmdline")
+    try:
+        return not command_line.exists() or command_line.read_bytes() != b""
+    except OSError:  # it went between the two looks
+        return False

@@ -7,7 +7,12 @@ import shutil
 from collections import Counter
 from importlib.util import find_spec
 
+import hypothesis
 import pytest
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 GAPS: Counter[str] = Counter()
 
