@@ -49,7 +49,14 @@ class Saver:
         self.saved = trainer.step_count if checkpoint.checkpoint_path(run, trainer.step_count).exists() else None
 
     def __call__(self) -> None:
-        """Write the checkpoint, unless this step's is there."""
+        """Write the checkpoint, unless this step's is there.
+
+        Raises:
+            ConfigError: on every rank, when the weights have diverged: no checkpoint ever holds such weights.
+        """
+        if not all(bool(weights.isfinite().all()) for weights in self.trainer.model.parameters()):
+            step = self.trainer.step_count
+            raise ConfigError(f"the weights are not finite after step {step}: lower --learning-rate or --temperature")
         if self.saved != self.trainer.step_count and self.trainer.place.first:
             checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
         self.saved = self.trainer.step_count
@@ -142,10 +149,9 @@ def main(run: Path, checkpoint_every: int, device: str, threads: int | None, **o
             if stopped_by is not None:
                 where = f"stopped at {where}; the same command goes on from there"
             click.echo(f"{run}: {where}")
+    # Whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM is no failure.
     if stopped_by == signal.SIGINT:
-        sys.exit(
-            130
-        )  # whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM exits 0
+        sys.exit(130)
 
 
 if __name__ == "__main__":

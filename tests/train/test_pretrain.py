@@ -50,19 +50,13 @@ def alone(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def five_steps(shards: Path, out: Path) -> list[str]:
+    """The options of the run that ``alone`` made in one process."""
+    return ["--shards", str(shards), "--run", str(out), *SMALL, "--steps", "5", "--precision", "float64"]
+
+
 def test_two_processes_equal_one(shards: Path, alone: Path, tmp_path: Path) -> None:
-    arguments = [
-        "--shards",
-        str(shards),
-        "--run",
-        str(tmp_path / "run"),
-        *SMALL,
-        "--steps",
-        "5",
-        "--precision",
-        "float64",
-    ]
-    done = run(program("pretrain.py", arguments, ["--standalone", "--nproc-per-node", "2"]))
+    done = run(program("pretrain.py", five_steps(shards, tmp_path / "run"), ["--standalone", "--nproc-per-node", "2"]))
     assert done.returncode == 0, done.stderr
     assert newest(tmp_path / "run")["step"] == 5
     assert difference(alone, tmp_path / "run") < EXACT
@@ -71,19 +65,9 @@ def test_two_processes_equal_one(shards: Path, alone: Path, tmp_path: Path) -> N
 
 def test_two_nodes_equal_one_process(shards: Path, alone: Path, tmp_path: Path) -> None:
     """Two torchrun agents that meet on a loopback port, as two nodes would."""
-    arguments = [
-        "--shards",
-        str(shards),
-        "--run",
-        str(tmp_path / "run"),
-        *SMALL,
-        "--steps",
-        "5",
-        "--precision",
-        "float64",
-    ]
     meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "pair"]
-    command = program("pretrain.py", arguments, [*meeting, "--rdzv-endpoint", f"127.0.0.1:{free_port()}"])
+    meeting += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
+    command = program("pretrain.py", five_steps(shards, tmp_path / "run"), meeting)
     agents = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
         for _ in range(2)
@@ -236,6 +220,17 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(
         pretrain(shards, tmp_path, "--steps", "50", "--learning-rate", "1e30")
     assert "the loss is nan" in capfd.readouterr().err
     assert [load(path)["step"] for path in checkpoints(tmp_path)] == [0]
+
+
+def test_no_checkpoint_holds_weights_that_diverged(
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Checkpoints come more often than the loss is looked at."""
+    with pytest.raises(SystemExit):
+        pretrain(shards, tmp_path, "--steps", "9", "--checkpoint-every", "1", "--learning-rate", "1e30")
+    assert "the weights are not finite after step" in capfd.readouterr().err
+    for path in checkpoints(tmp_path):
+        assert all(value.isfinite().all() for name, value in load(path)["model"].items() if "running" not in name), path
 
 
 def test_two_runs_in_one_folder_are_refused(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
