@@ -6,6 +6,7 @@ SOURCE  ?= data/raw/$(DATASET)
 SHARDS  ?= data/shards/$(DATASET)
 RUN     ?= runs/$(DATASET)
 JOBS    ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
+UNIT    ?= clip
 NPROC   ?= 1
 ARGS    ?=
 export SOURCE SHARDS RUN  # recipes read them from the environment: quotes and spaces in paths survive
@@ -15,12 +16,12 @@ STAMP   := .venv/.installed
 LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shards verify pretrain features probe report bench lint test programs clean
+.PHONY: help install demo shards verify page pretrain features probe report bench lint test programs clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s NPROC=%s ARGS="--option value"\n' \
-	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(NPROC)'
+	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s UNIT=%s NPROC=%s ARGS="--option value"\n' \
+	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(UNIT)' '$(NPROC)'
 
 install: $(STAMP) ## make .venv with everything in it; does nothing when up to date
 
@@ -34,11 +35,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## the whole chain on a corpus it makes itself: shards, pretraining, features, probe, table (CPU, minutes)
 	$(BIN)/python train/demo.py --jobs $(JOBS) $(ARGS)
 
-shards: install ## recordings to shards: DATASET=folder SOURCE=/music SHARDS=data/shards/mine JOBS=8
-	$(BIN)/python -m sharding build $(DATASET) --source "$$SOURCE" --out "$$SHARDS" --jobs $(JOBS) $(ARGS)
+shards: install ## recordings to shards: DATASET=mtat SOURCE=dir-or-url SHARDS=dir-or-url JOBS=8 UNIT=song
+	$(BIN)/python -m sharding build $(DATASET) --source "$$SOURCE" --out "$$SHARDS" --jobs $(JOBS) --unit $(UNIT) $(ARGS)
 
 verify: install ## recount and rehash the shards in SHARDS
 	$(BIN)/python -m sharding verify "$$SHARDS" $(ARGS)
+
+page: install ## an HTML page to see and hear what SHARDS holds
+	$(BIN)/python -m sharding page "$$SHARDS" $(ARGS)
 
 pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
 	$(LAUNCH) train/pretrain.py --shards "$$SHARDS" --run "$$RUN" $(ARGS)
@@ -54,13 +58,14 @@ report: install ## loss curve and summary of RUN
 
 bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.loader $(ARGS)
+	$(BIN)/python -m benchmarks.sharder
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install programs lint ## lint, then every test; installs sox and ffmpeg where it is root with apt
+test: install programs lint ## lint, then every test; as root with apt it installs sox, ffmpeg, chromium and ceph
 	$(BIN)/python -m pytest $(ARGS)
 
 programs:

@@ -11,6 +11,7 @@ COMMANDS = {
     "shards": ("sharding.__main__", "build", "Recordings to tar shards."),
     "verify": ("sharding.__main__", "verify", "Prove that shards, indexes and manifest agree."),
     "ls": ("sharding.__main__", "ls", "What a folder of shards holds."),
+    "page": ("sharding.__main__", "page", "A page to see and hear what a folder of shards holds."),
     "pretrain": ("train.pretrain", "main", "NT-Xent pretraining."),
     "embed": ("train.embed", "main", "Features of every window from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),

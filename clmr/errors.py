@@ -4,6 +4,7 @@
     ├── ConfigError     a setting that cannot be used, or two that exclude each other
     ├── SourceError     recordings, labels or a data-set folder that are not as expected
     ├── ShardError      a shard, index or manifest that is missing, damaged or of another version
+    ├── StorageError    an object store that does not answer, refuses the credentials, is full, or answers wrongly
     ├── ResumeError     a checkpoint or loader state that does not belong to this run
     └── FeatureError    a feature folder that is missing, incomplete or unfit for the probe
 
@@ -32,6 +33,10 @@ class SourceError(ClmrError):
 
 class ShardError(ClmrError):
     """A shard, its index or the manifest is missing, damaged or of another format version."""
+
+
+class StorageError(ClmrError):
+    """An object store cannot be reached, refuses, is full, or does not hold what was written to it."""
 
 
 class ResumeError(ClmrError):

@@ -42,12 +42,12 @@ def bench(shards: str, batch_size: int, seconds: float, threads: int | None, cro
     from loaders.pairs import PairLoader
     from loaders.speed import CopyCeiling, endless, pairs_per_second
     from loaders.threads import default_threads
-    from sharding.format import shard_root
+    from sharding.format import open_shards
 
     threads = threads if threads is not None else default_threads()
     with PairLoader(shards, batch_size=batch_size, crop_frames=crop_frames, threads=threads) as loader:
         ceiling = CopyCeiling(
-            shard_root(shards), loader.tracks, crop_frames=loader.crop_frames, pairs=batch_size, threads=threads
+            open_shards(shards).root, loader.tracks, crop_frames=loader.crop_frames, pairs=batch_size, threads=threads
         )
         sources = {"PairLoader": endless(loader), "memory copy": ceiling.batches()}
         rates: dict[str, list[float]] = {name: [] for name in sources}

@@ -1,18 +1,20 @@
-"""The sharder's commands: python -m sharding {build,verify,ls}."""
+"""The sharder's commands: python -m sharding {build,verify,ls,page}."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from pathlib import Path
 
 import click
 
 from clmr.errors import ConfigError, one_line_errors
 from sharding.plan import SHORTEST_TRACK, BuildSettings
+from sharding.storage import place_at
 
-UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SIZES = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNITS_OF_TRACKS = ("clip", "song")
+UNIT_HELP = "A track of the shards: one file, or all clips of a song joined (mtat)."
 SOME_SKIPPED = 3
 
 
@@ -21,7 +23,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+)\s*(|KiB|MiB|GiB)", text.strip())
     if match is None:
         raise ConfigError(f"{text!r} is no size; give bytes, or a number with KiB, MiB or GiB, such as 512MiB")
-    return int(match[1]) * UNITS[match[2]]
+    return int(match[1]) * SIZES[match[2]]
 
 
 @click.group()
@@ -31,10 +33,14 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("dataset")
-@click.option("--source", help="Folder of the recordings.  [default: data/raw/DATASET]")
-@click.option("--out", help="Folder for the shards.  [default: data/shards/DATASET]")
+@click.option("--source", help="Folder or URL of the recordings.  [default: data/raw/DATASET]")
+@click.option("--out", help="Folder or URL for the shards.  [default: data/shards/DATASET]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 @click.option("--sample-rate", type=click.Choice(list(SHORTEST_TRACK)), default=22050, show_default=True, help="Hz.")
+@click.option("--unit", type=click.Choice(UNITS_OF_TRACKS), default="clip", show_default=True, help=UNIT_HELP)
+@click.option(
+    "--variant", default="", help="Which of the data set's versions: mtat pons, won or lee; fma small to full."
+)
 @click.option(
     "--shard-size",
     default="512MiB",
@@ -42,6 +48,10 @@ def cli() -> None:
     help="Bytes a shard should not exceed; of a corpus below 32 such shards, a 32nd of it, but at least 16MiB.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the order in the shards, and of splits that are drawn.")
+@click.option("--retry-failed", is_flag=True, help="Attempt once more what finished shards had to leave out.")
+@click.option("--scheduler", default="", help="Dask scheduler whose workers do the work, such as tcp://node-1:8786.")
+@click.option("--task-index", type=click.IntRange(min=0), help="Of a job array: which task this is, from 0.")
+@click.option("--task-count", type=click.IntRange(min=1), help="Of a job array: how many tasks there are.")
 @click.option("--strict", is_flag=True, help="Exit with 3 where any recording was skipped.")
 @one_line_errors()
 def build(
@@ -50,11 +60,20 @@ def build(
     out: str | None,
     jobs: int | None,
     sample_rate: int,
+    unit: str,
+    variant: str,
     shard_size: str,
     seed: int,
+    retry_failed: bool,
+    scheduler: str,
+    task_index: int | None,
+    task_count: int | None,
     strict: bool,
 ) -> None:
-    """Decode the recordings of DATASET (folder, demo) and write them as shards.
+    """Decode the recordings of DATASET and write them as shards.
+
+    DATASET is folder (any audio), jsonl (manifests), mtat, msd, fma, gtzan, billboard, or demo. SOURCE and SHARDS are
+    folders or URLs (s3://, gs://, az://).
 
     Run it again after an interruption: finished shards are kept. Recordings that cannot be used are skipped and
     counted by reason. Exit status: 0 when at least one track is written, 1 when none is or the build failed, 3 with
@@ -65,18 +84,29 @@ def build(
 
     Example: python -m sharding build folder --source ~/Music --out data/shards/mine --jobs 8
     """
+    from sharding.build import Share
     from sharding.build import build as run
-    from sharding.format import URL_PATTERN, shard_root
 
-    if source and URL_PATTERN.match(source):
-        raise ConfigError(f"--source {source}: URLs are not supported yet; download it and give the local folder")
-    settings = BuildSettings(dataset, sample_rate, parse_size(shard_size), seed)
-    root = shard_root(out or f"data/shards/{dataset}")
-    report = run(Path(source or f"data/raw/{dataset}"), root, settings, jobs)
+    if (task_index is None) != (task_count is None):
+        raise ConfigError("--task-index and --task-count go together: task 0, 1 ... of so many")
+    share = Share(task_index, task_count) if task_index is not None and task_count is not None else None
+    settings = BuildSettings(dataset, sample_rate, parse_size(shard_size), seed, unit, variant)
+    root = place_at(out or f"data/shards/{dataset}")
+    report = run(
+        source or f"data/raw/{dataset}",
+        root,
+        settings,
+        jobs,
+        scheduler=scheduler,
+        share=share,
+        retry_failed=retry_failed,
+    )
     click.echo(report.summary())
     manifest = report.manifest
+    if manifest is None:
+        return
     if manifest.skipped:
-        notes = [report.skipped(), report.hints(), f"`python -m sharding ls --json {root}` lists every one"]
+        notes = [report.skipped(), report.hints(), f"`python -m sharding ls --json {root.name}` lists every one"]
         click.echo(f"warning: {'; '.join(filter(None, notes))}", err=True)
     if not manifest.written:
         sys.exit(1)
@@ -86,17 +116,19 @@ def build(
 
 @cli.command()
 @click.argument("shards")
+@click.option("--jobs", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
 @one_line_errors()
-def verify(shards: str) -> None:
+def verify(shards: str, jobs: int | None) -> None:
     """Recount and rehash every byte of SHARDS, and name the first one that lies.
 
     Exit status: 0 when tars, indexes, receipts, index.parquet and manifest.json agree, else 1.
 
     Example: python -m sharding verify data/shards/demo
     """
+    from sharding.cores import usable_cores
     from sharding.verify import verify as run
 
-    click.echo(run(shards))
+    click.echo(run(shards, jobs or usable_cores()))
 
 
 @cli.command()
@@ -112,6 +144,22 @@ def ls(shards: str, as_json: bool) -> None:
 
     listing = describe(shards)
     click.echo(json.dumps(listing, indent=2, ensure_ascii=False) if as_json else table(listing))
+
+
+@cli.command()
+@click.argument("shards")
+@click.option("--out", help="File to write.  [default: SHARDS/page.html, or ./page.html for a bucket]")
+@click.option("--tracks", type=click.IntRange(min=0), default=12, show_default=True, help="To look at and listen to.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of their draw.")
+@one_line_errors()
+def page(shards: str, out: str | None, tracks: int, seed: int) -> None:
+    """Write one HTML page about SHARDS, to look at and to listen to; it needs no network.
+
+    Example: python -m sharding page data/shards/demo
+    """
+    from sharding.page import write_page
+
+    click.echo(write_page(shards, out, tracks=tracks, seed=seed))
 
 
 if __name__ == "__main__":

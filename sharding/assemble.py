@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sharding.format import SPLITS, WRITTEN, Manifest, ShardInfo
-from sharding.plan import PlannedShard
-from sharding.publish import publish
-from sharding.receipt import Receipt, read_receipt, write_table
+from sharding.format import SKIPPED, SPLITS, Manifest, ShardInfo
+from sharding.receipt import Receipt, write_table
+from sharding.storage import Place
 
 
 def assemble(
-    root: Path,
-    shards: Sequence[PlannedShard],
+    root: Place,
+    receipts: Sequence[Receipt],
     labels: tuple[str, ...],
     settings: Mapping[str, Any],
     software: Mapping[str, str],
 ) -> Manifest:
-    """Publish index.parquet and, last of all, manifest.json."""
-    receipts = [read_receipt(root / f"{shard.stem}.parquet") for shard in shards]
+    """Publish index.parquet and, last of all, manifest.json.
+
+    Args:
+        root: folder of the shards.
+        receipts: of all shards, in the order of the index.
+        labels: the vocabulary.
+        settings: of the build.
+        software: what decoded, with versions.
+    """
     manifest = summarise(receipts, labels, settings, software)
-    write_table(root / "index.parquet", concatenate(receipts), {"labels": labels})
-    with publish(root / "manifest.json") as temporary:
-        temporary.write_text(manifest.to_json(), encoding="utf-8")
+    write_table(root, "index.parquet", concatenate(receipts), {"labels": labels})
+    root.write("manifest.json", manifest.to_json().encode())
     return manifest
 
 
@@ -45,10 +48,11 @@ def summarise(
     for receipt in receipts:
         if receipt.shard:
             infos[receipt.shard.name.partition("/")[0]].append(receipt.shard)
-    index = concatenate(receipts)
-    skipped = Counter(reason for reason in index["reason"].to_pylist() if reason)
-    written = pc.sum(pc.equal(index["status"], WRITTEN)).as_py() or 0
-    assert index.num_rows == written + skipped.total(), "attempted = written + skipped"
+    index = pa.concat_tables([receipt.rows.select(["status", "reason"]) for receipt in receipts])
+    left_out = index.filter(pc.equal(index["status"], SKIPPED))
+    skipped = {entry["values"]: entry["counts"] for entry in left_out["reason"].value_counts().to_pylist()}
+    written = sum(info.tracks for split in infos.values() for info in split)
+    assert index.num_rows == written + sum(skipped.values()), "attempted = written + skipped"
     frames = sum(info.frames for split in infos.values() for info in split)
     return Manifest(
         dataset=settings["dataset"],

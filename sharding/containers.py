@@ -1,168 +1,193 @@
-"""Does a file end before its own header says? libsndfile does not tell: it quietly adjusts the length it reports.
+"""Does a file end before its own header says? No decoder tells: libsndfile and ffmpeg quietly adjust the length.
 
     WAV, AIFF, AU   the size of the chunk of samples against the size of the file
-    Ogg             the last page is whole and carries the end-of-stream flag (RFC 3533, section 6)
-    FLAC, MP3       here only :func:`mp3_frame_count`; ``decode`` compares the promised with the decoded length
+    CAF             likewise
+    Ogg             the last page has to be whole (RFC 3533, section 6)
+    MP4, m4a        no top-level box of samples or of their index (moov, mdat, moof) may run over the end of the file
+    ASF (WMA)       likewise the data object
+    Matroska        likewise the segment
+    Monkey's Audio  the sizes of its parts (version 3.98 and later)
+    WavPack         the last block has to be whole
+    FLAC, MP3       not here: ``decode`` compares the promised with the decoded length, for MP3 with ``sharding.mp3``
+
+Ogg needs no end-of-stream flag: recordings of internet radio, cut where the listener stopped, have none, and a download
+breaks off at any of the four thousand bytes of a page.
 
 Not to be seen from the bytes: an end cut off a stream whose header leaves the length open (WAV, AU and FLAC written to
-a pipe), and of an MP3 without a Xing or Info header, whose every prefix is a valid MP3.
+a pipe), and of a stream of frames without a header for the whole: AAC as ADTS, AC-3.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from sharding.mp3 import after_id3v2
+
+Judge = Callable[[bytes], bool]
 
 # A writer that cannot seek leaves the size open: 0xFFFFFFFF (ffmpeg), or just below 2^31 or 2^32 (sox).
 OPEN_SIZES = (range(0x7FFFF000, 0x80000000), range(0xFFFFF000, 0x100000000))
-UNSUPPORTED_MAGIC = (
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF: WMA
-    b"\x1a\x45\xdf\xa3",  # Matroska
-    b"\x0b\x77",  # AC-3
-    b"MAC ",  # Monkey's Audio
-    b"wvpk",  # WavPack
-    b"MPCK",  # Musepack 8
-    b"MP+",  # Musepack 7
-)
 OGG_PAGE_HEADER_BYTES = 27
-OGG_END_OF_STREAM = 4
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+MATROSKA = b"\x1a\x45\xdf\xa3"
+MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+APE_DESCRIPTOR_BYTES = 36
+FFMPEG_DEMUXERS = (  # where the first bytes stand, what they are, ffmpeg's name for the container
+    (4, b"ftyp", "mov"),
+    (0, ASF, "asf"),
+    (0, MATROSKA, "matroska"),
+    (0, b"MAC ", "ape"),
+    (0, b"wvpk", "wv"),
+    (0, b"MPCK", "mpc8"),
+    (0, b"MP+", "mpc"),
+    (0, b"TTA1", "tta"),
+    (0, b"caff", "caf"),  # ALAC and AAC in it
+    (0, b"OggS", "ogg"),  # FLAC and Speex in it
+)
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether the WAV, AIFF, AU or Ogg file ``data`` lacks its end; False for every other kind of file."""
-    match data[:4]:
-        case b"RIFF":
-            return _chunk_ends_early(data, b"data", "<I")
-        case b"RIFX":
-            return _chunk_ends_early(data, b"data", ">I")
-        case b"FORM":
-            return _chunk_ends_early(data, b"SSND", ">I")
-        case b".snd" if len(data) >= 12:
-            offset, size = struct.unpack_from(">II", data, 4)
-            return _runs_over(data, offset, size)
-        case b"OggS":
-            return _ogg_ends_early(data)
-    return False
+    """Whether ``data``, a file of a kind listed above, lacks its end; False for every other kind of file."""
+    return any(judge(data) for offset, magic, judge in JUDGES if data.startswith(magic, offset))
 
 
-def is_unsupported(data: bytes) -> bool:
-    """Whether ``data``, which libsndfile does not read, is audio all the same, of a kind that ffmpeg reads."""
-    is_mp4 = data[4:8] == b"ftyp"
-    is_adts_aac = len(data) > 1 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
-    return is_mp4 or is_adts_aac or data.startswith(UNSUPPORTED_MAGIC)
+def ffmpeg_demuxer(data: bytes) -> str | None:
+    """The name that ffmpeg has for a container of audio that libsndfile does not read; None for what is none.
+
+    Naming it keeps ffmpeg from guessing: text that it would take for a list of files to open is nobody's audio.
+    """
+    for offset, magic, demuxer in FFMPEG_DEMUXERS:
+        if data.startswith(magic, offset):
+            return demuxer
+    start = after_id3v2(data)
+    head = data[start : start + 6]
+    if len(head) == 6 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "aac"  # frames of AAC, ADTS
+    if len(head) == 6 and head.startswith(b"\x0b\x77"):
+        return "eac3" if head[5] >> 3 > 10 else "ac3"  # bsid, the version of the bit stream
+    return None
 
 
 def _runs_over(data: bytes, offset: int, size: int) -> bool:
     return not any(size in sizes for sizes in OPEN_SIZES) and offset + size > len(data)
 
 
-def _chunk_ends_early(data: bytes, name: bytes, size_format: str) -> bool:
+def _au_ends_early(data: bytes) -> bool:
+    if len(data) < 12:
+        return False
+    offset, size = struct.unpack_from(">II", data, 4)
+    return _runs_over(data, offset, size)
+
+
+def _iff_ends_early(name: bytes, size_format: str, data: bytes) -> bool:
     """Walk an IFF file's chunks, ``name[4] size[4] payload`` padded to an even size, to the one of the samples."""
     position = 12  # RIFF size WAVE
     while position + 8 <= len(data):
-        (size,) = struct.unpack_from(size_format, data, position + 4)
+        size: int = struct.unpack_from(size_format, data, position + 4)[0]
         if data[position : position + 4] == name:
             return _runs_over(data, position + 8, size)
         position += 8 + size + size % 2
     return True  # the file ends before its samples begin
 
 
+def _caf_ends_early(data: bytes) -> bool:
+    """Chunks behind a header of 8 bytes, ``name[4] size[8] payload``; -1 leaves the size of the samples open."""
+    position = 8
+    while position + 12 <= len(data):
+        name: bytes = data[position : position + 4]
+        size: int = struct.unpack_from(">q", data, position + 4)[0]
+        position += 12 + max(size, 0)
+        if name == b"data":
+            return position > len(data)
+    return True
+
+
 def _ogg_ends_early(data: bytes) -> bool:
     page = data.rfind(b"OggS")
     if page + OGG_PAGE_HEADER_BYTES > len(data):
         return True
-    flags, segments = data[page + 5], data[page + 26]
+    segments = data[page + 26]
     table = data[page + OGG_PAGE_HEADER_BYTES : page + OGG_PAGE_HEADER_BYTES + segments]
     end = page + OGG_PAGE_HEADER_BYTES + segments + sum(table)
-    return not flags & OGG_END_OF_STREAM or len(table) < segments or end > len(data)
+    begun = end < len(data) and b"OggS".startswith(data[end:])  # the first bytes of the next page
+    return len(table) < segments or end > len(data) or begun
 
 
-# --- MP3 ------------------------------------------------------------------------------------------------------
-
-LAYER_3_KBPS = {  # bit rate by index; MPEG-1, and MPEG-2 with 2.5 (ISO 11172-3 and 13818-3, layer III)
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-MPEG_1_RATES = (44100, 48000, 32000)
-MP3_SEARCH_BYTES = 1 << 16  # as far as libmpg123 looks for a first frame
-SHORTEST_MP3_FRAME_BYTES = 24  # 8 kbit/s at 24 kHz
+def _mp4_ends_early(data: bytes) -> bool:
+    ends = [(name, end) for name, end in _mp4_boxes(data) if name in {b"moov", b"mdat", b"moof"}]
+    return not {b"moov", b"mdat"} <= {name for name, _ in ends} or any(end > len(data) for _, end in ends)
 
 
-@dataclass(frozen=True)
-class Mp3Frame:
-    """Where an MPEG layer III frame lies, and what its header says."""
-
-    start: int
-    """Byte of the header."""
-    size: int
-    """Bytes, header included."""
-    mpeg_1: bool
-    mono: bool
-    family: bytes
-    """The bits that all frames of a stream share: version, layer, sampling rate."""
-
-    @property
-    def tag(self) -> int:
-        """Byte at which a Xing or Info header stands: behind the frame header and the side information."""
-        side = (17 if self.mono else 32) if self.mpeg_1 else (9 if self.mono else 17)
-        return self.start + 4 + side
+def _mp4_boxes(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Name and end of the top-level boxes, ``size[4] name[4] payload``."""
+    position = 0
+    while position + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, position)
+        if size == 1 and position + 16 <= len(data):  # a 64-bit size follows
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+        position = position + size if size else len(data)  # 0: to the end of the file
+        yield name, position
+        if 0 < size < 8:
+            return
 
 
-def _mp3_frame(data: bytes, start: int) -> Mp3Frame | None:
-    if start + 4 > len(data):
-        return None
-    (header,) = struct.unpack_from(">I", data, start)
-    version, layer = header >> 19 & 3, header >> 17 & 3  # version: 3 MPEG-1, 2 MPEG-2, 0 MPEG-2.5; layer: 1 is III
-    bit_rate, rate, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
-    if header >> 21 != 0x7FF or version == 1 or layer != 1 or bit_rate in {0, 15} or rate == 3:
-        return None
-    mpeg_1 = version == 3
-    sample_rate = MPEG_1_RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
-    # A frame of 1152 samples (MPEG-2: 576) at `bits` per second takes 1152 / 8 * bits / sample_rate bytes.
-    size = (144 if mpeg_1 else 72) * LAYER_3_KBPS[mpeg_1][bit_rate] * 1000 // sample_rate + padding
-    family = bytes((data[start + 1] & 0xFE, data[start + 2] & 0x0C))
-    return Mp3Frame(start, size, mpeg_1, header >> 6 & 3 == 3, family)
+def _asf_ends_early(data: bytes) -> bool:
+    """The header object, then the data object: ``identifier[16] size[8] payload``."""
+    (header,) = struct.unpack_from("<Q", data.ljust(24, b"\0"), 16)
+    if header + 24 > len(data):
+        return True
+    (size,) = struct.unpack_from("<Q", data, header + 16)
+    return data.startswith(ASF_DATA, header) and header + size > len(data)
 
 
-def _first_mp3_frame(data: bytes) -> Mp3Frame | None:
-    """The first header that is followed by another of the same stream, where its frame ends."""
-    begin = 0
-    if data[:3] == b"ID3" and len(data) >= 10:
-        size = data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9]  # ID3v2: four bytes of seven bits
-        begin = 10 + size + (10 if data[5] & 0x10 else 0)
-    end = begin + MP3_SEARCH_BYTES
-    position = data.find(b"\xff", begin, end)
-    while position >= 0:
-        frame = _mp3_frame(data, position)
-        following = frame and _mp3_frame(data, frame.start + frame.size)
-        if frame and following and frame.family == following.family:
-            return frame
-        position = data.find(b"\xff", position + 1, end)
-    return None
+def _matroska_ends_early(data: bytes) -> bool:
+    """The EBML header, then the segment: ``identifier[4] size[1..8] payload``."""
+    segment = _ebml_end(data, 4)
+    if segment is None or segment + 5 > len(data):
+        return segment is not None
+    end = _ebml_end(data, segment + 4)
+    return data.startswith(MATROSKA_SEGMENT, segment) and end is not None and end > len(data)
 
 
-def mp3_frame_count(data: bytes) -> int | None:
-    """The number of frames that an MP3's Xing or Info header states; None where it states none."""
-    frame = _first_mp3_frame(data)
-    if frame is None or data[frame.tag : frame.tag + 4] not in {b"Xing", b"Info"}:
-        return None
-    flags, count = struct.unpack_from(">II", data, frame.tag + 4)
-    return count if flags & 1 else None
+def _ebml_end(data: bytes, position: int) -> int | None:
+    """Where an element ends whose size stands at ``position``; None where it is left open."""
+    # The number of leading zero bits tells how many bytes follow; all ones behind them mean: unknown.
+    length = 9 - data[position].bit_length() if position < len(data) else 9
+    field = int.from_bytes(data[position : position + length].ljust(length, b"\0"), "big")
+    ones = (1 << 7 * length) - 1
+    return None if field & ones == ones else position + length + (field & ones)
 
 
-def with_open_end(data: bytes) -> bytes:
-    """An MP3 without a Xing header, with one in front that promises more frames than the file can hold.
+def _ape_ends_early(data: bytes) -> bool:
+    """The sizes in the descriptor: its own, header, seek table, WAV header, frames (64 bits), what follows them."""
+    if len(data) < APE_DESCRIPTOR_BYTES:
+        return True
+    fields: tuple[int, ...] = struct.unpack_from("<H2x4IQI", data, 4)
+    version, *sizes = fields
+    return version >= 3980 and sum(sizes) > len(data)
 
-    libsndfile reads no further than the length it expects, and without a Xing header it expects what the file's size
-    and its first frame's bit rate give: a stream that begins at 320 and goes on at 64 kbit/s would lose half its music.
-    """
-    first = _first_mp3_frame(data)
-    if first is None:
-        return data
-    # The same stream (version, rate, channel mode), no checksum, bit rate index 9, no padding: long enough for the tag.
-    header = bytes((0xFF, data[first.start + 1] | 1, 0x90 | data[first.start + 2] & 0x0C, data[first.start + 3]))
-    frame = _mp3_frame(header, 0)
-    assert frame is not None
-    tag = b"Xing" + struct.pack(">II", 1, len(data) // SHORTEST_MP3_FRAME_BYTES + 1)
-    front = (header + bytes(frame.tag - 4) + tag).ljust(frame.size, b"\0")
-    return data[: first.start] + front + data[first.start :]
+
+def _wavpack_ends_early(data: bytes) -> bool:
+    """Blocks, ``wvpk size[4] payload``, one behind the other; what follows them is tags."""
+    position = 0
+    while data.startswith(b"wvpk", position):
+        position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
+    return position > len(data)
+
+
+JUDGES: tuple[tuple[int, bytes, Judge], ...] = (  # where the first bytes stand, what they are, who judges
+    (0, b"RIFF", lambda data: data.startswith(b"WAVE", 8) and _iff_ends_early(b"data", "<I", data)),
+    (0, b"RIFX", partial(_iff_ends_early, b"data", ">I")),
+    (0, b"FORM", partial(_iff_ends_early, b"SSND", ">I")),
+    (0, b".snd", _au_ends_early),
+    (0, b"caff", _caf_ends_early),
+    (0, b"OggS", _ogg_ends_early),
+    (4, b"ftyp", _mp4_ends_early),
+    (0, ASF, _asf_ends_early),
+    (0, MATROSKA, _matroska_ends_early),
+    (0, b"MAC ", _ape_ends_early),
+    (0, b"wvpk", _wavpack_ends_early),
+)

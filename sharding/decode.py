@@ -1,34 +1,32 @@
 """Recordings to PCM: libsndfile decodes, the channels are averaged, soxr resamples, rounding makes int16.
 
 The file is read once, into memory: the same bytes are hashed and decoded, block by block, so that an hour at 96 kHz in
-eight channels costs no more than its file and its int16 result.
+eight channels costs no more than its file and its int16 result. What libsndfile does not read goes through ffmpeg,
+where it is installed.
 """
 
 from __future__ import annotations
 
-import io
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from sharding.containers import ends_early, is_unsupported, mp3_frame_count, with_open_end
-from sharding.datasets.catalog import Probe
 from sharding.faults import Fault, RecordingError
+from sharding.opened import Opened, open_recording
+from sharding.probe import probe
+from sharding.storage import Place
 
-BLOCK_FRAMES = 1 << 16
+BLOCK_FRAMES = 1 << 15  # larger blocks leave the processor's cache, smaller ones cost more calls
 QUALITY = "HQ"  # soxr: 20 bits, pass band up to 0.91 of the lower Nyquist frequency
 FULL_SCALE = 32768
-SLOWEST_RATE, FASTEST_RATE = 1_000, 768_000  # Hz; a rate outside is a damaged header, and 1 Hz would fill the memory
-LENGTH_UNKNOWN = 1 << 48  # libsndfile says 2^63 - 1 frames where a header leaves the length open
 LONGEST_SAMPLES = (2**32 - 37) // 2  # the RIFF size, 36 bytes more than the PCM, is an unsigned 32-bit integer
-MP3_SLACK_FRAMES = 2 * 1152  # encoder delay and padding, and taggers that count the Xing frame itself
+
+__all__ = ["Decoded", "decode", "decode_parts", "decoder_versions", "probe", "quantise", "read_source"]
 
 Pcm = npt.NDArray[np.int16]
 Mono = npt.NDArray[np.float32]
@@ -44,10 +42,15 @@ class Decoded:
     """Largest absolute sample, 1 .. 32768."""
     clipped: int
     """Samples that lay beyond int16 and were set to its ends."""
+    decoder: str = ""
+    """Program and version, where it was not libsndfile."""
 
 
 def decoder_versions() -> dict[str, str]:
-    """What decodes and resamples here, for the manifest: the same versions give the same shards."""
+    """What decodes and resamples here, for the manifest: the same versions give the same shards.
+
+    Not ffmpeg's, which few recordings need and not every machine has: :attr:`Decoded.decoder` tells of it.
+    """
     return {
         "decoder": f"libsndfile {soundfile.__libsndfile_version__.removeprefix('libsndfile-')}",
         "resampler": f"soxr {soxr.__version__} {QUALITY}",
@@ -56,16 +59,17 @@ def decoder_versions() -> dict[str, str]:
     }
 
 
-def read_source(path: Path) -> bytes:
-    """The bytes of a recording.
+def read_source(source: Place, name: str) -> bytes:
+    """The bytes of a recording's file.
 
     Raises:
         RecordingError: the file is missing, unreadable or empty.
+        StorageError: the object store does not answer.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-            raise RecordingError(Fault.UNREADABLE)
-        data = path.read_bytes()
+        if source.root and not stat.S_ISREG((source.root / name).stat().st_mode):
+            raise RecordingError(Fault.UNREADABLE)  # opening a pipe would wait for its writer
+        data = source.read(name)
     except FileNotFoundError as error:
         raise RecordingError(Fault.MISSING) from error
     except OSError as error:
@@ -75,113 +79,105 @@ def read_source(path: Path) -> bytes:
     return data
 
 
-def probe(path: Path) -> Probe:
-    """A file's size and the length that its header states, an estimate, without decoding."""
-    try:
-        status = path.stat()
-    except OSError:
-        return Probe()
-    if not stat.S_ISREG(status.st_mode):
-        return Probe()
-    try:
-        info = soundfile.info(str(path))
-    except (OSError, soundfile.SoundFileError):
-        return Probe(0.0, status.st_size)
-    if not SLOWEST_RATE <= info.samplerate <= FASTEST_RATE:
-        return Probe(0.0, status.st_size)
-    # A FLAC of unknown length: lossless compression leaves about a byte of every 16-bit sample.
-    frames = info.frames if info.frames < LENGTH_UNKNOWN else status.st_size / info.channels
-    return Probe(float(frames / info.samplerate), status.st_size)
-
-
 def decode(data: bytes, sample_rate: int, shortest: int = 1) -> Decoded:
     """Decode a whole recording to mono int16.
 
     A mono 16-bit recording at ``sample_rate`` comes out as it is, to the bit.
 
     Args:
-        data: the file, in any format libsndfile reads; its content counts, not its name.
+        data: the file, in any format libsndfile or ffmpeg reads; its content counts, not its name.
         sample_rate: Hz wanted.
         shortest: samples at ``sample_rate`` below which the recording is refused.
 
     Raises:
         RecordingError: with the fault that keeps the recording out.
+        SourceError: ffmpeg was stopped by somebody else.
     """
-    if ends_early(data):
-        raise RecordingError(Fault.TRUNCATED)
-    quantised = [quantise(block) for block in _resampled(data, sample_rate)]
-    pcm = np.concatenate([np.empty(0, np.int16), *(block for block, _ in quantised)])
-    if len(pcm) < shortest:
+    return decode_parts([data], sample_rate, shortest)
+
+
+def decode_parts(parts: Iterable[bytes], sample_rate: int, shortest: int = 1) -> Decoded:
+    """Decode the files of one recording and join them.
+
+    Every part is decoded and resampled for itself. Length, silence and level are judged on the whole; what is wrong
+    with one part is wrong with the whole.
+
+    Args:
+        parts: the files in their order, taken one at a time.
+        sample_rate: Hz wanted.
+        shortest: samples below which the whole is refused.
+
+    Raises:
+        RecordingError: with the first fault.
+        SourceError: ffmpeg was stopped by somebody else.
+    """
+    blocks: list[Pcm] = []
+    frames = clipped = 0
+    decoders: dict[str, None] = {}
+    for data in parts:
+        with open_recording(data) as opened:
+            decoders[opened.decoder] = None
+            for samples in _resampled(opened, sample_rate):
+                pcm, beyond = quantise(samples)
+                blocks.append(pcm)
+                frames += len(pcm)
+                clipped += beyond
+                if frames > LONGEST_SAMPLES:
+                    raise RecordingError(Fault.TOO_LONG)
+    if frames < shortest:
         raise RecordingError(Fault.TOO_SHORT)
-    if len(pcm) > LONGEST_SAMPLES:
-        raise RecordingError(Fault.TOO_LONG)
-    peak = max(int(pcm.max()), -int(pcm.min()))
+    whole = np.concatenate(blocks)
+    peak = max(int(whole.max()), -int(whole.min()))
     if peak == 0:
         raise RecordingError(Fault.SILENT)
-    return Decoded(pcm, peak, sum(clipped for _, clipped in quantised))
+    return Decoded(whole, peak, clipped, ", ".join(filter(None, decoders)))
 
 
 def quantise(samples: Mono) -> tuple[Pcm, int]:
-    """float32 in [-1, 1) to int16, and how many samples had to be clipped."""
+    """float32 in [-1, 1) to int16, and how many samples had to be clipped. ``samples`` is scratch space afterwards."""
+    if not len(samples):
+        return np.empty(0, np.int16), 0
     # x = n / 32768 is exact in float32 for every int16 n, so 16-bit sources come back to the bit.
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
-    clipped = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1)
-    return clipped.astype(np.int16), int(np.count_nonzero(clipped != scaled))
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.multiply(samples, np.float32(FULL_SCALE), out=samples), out=samples)
+    clipped = 0
+    if not (scaled.min() >= -FULL_SCALE and scaled.max() < FULL_SCALE):  # not so for NaN either
+        if np.isnan(scaled).any():  # the resampler's sums left float32
+            raise RecordingError(Fault.NOT_FINITE)
+        clipped = int(np.count_nonzero((scaled < -FULL_SCALE) | (scaled >= FULL_SCALE)))
+        np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled)
+    return scaled.astype(np.int16), clipped
 
 
-def _resampled(data: bytes, sample_rate: int) -> Iterator[Mono]:
-    """Blocks of mono samples at ``sample_rate``; the same samples for any size of block."""
-    file, promised = _open(data)
-    with file:
-        if not SLOWEST_RATE <= file.samplerate <= FASTEST_RATE:
-            raise RecordingError(Fault.UNDECODABLE)
-        blocks = _mono(file, promised)
-        if file.samplerate == sample_rate:
-            yield from blocks
-            return
-        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality=QUALITY)
-        for block in blocks:
-            yield resampler.resample_chunk(block)
-        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+def _resampled(opened: Opened, sample_rate: int) -> Iterator[Mono]:
+    """Blocks of mono samples at ``sample_rate``, each to be used before the next; the same samples for any block."""
+    if opened.sample_rate == sample_rate:
+        yield from _mono(opened)
+        return
+    resampler = soxr.ResampleStream(opened.sample_rate, sample_rate, 1, dtype="float32", quality=QUALITY)
+    for block in _mono(opened):
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _stream(data: bytes) -> soundfile.SoundFile:
-    """A file to read from front to end: SoundFile seeks after every block, which breaks FLAC of unknown length."""
-    file = soundfile.SoundFile(io.BytesIO(data))
-    file.seekable = lambda: False
-    return file
-
-
-def _open(data: bytes) -> tuple[soundfile.SoundFile, int]:
-    """The opened file, and how many frames its header promises (0: it promises nothing)."""
-    try:
-        file = _stream(data)
-        if file.format != "MP3":
-            return file, file.frames if file.frames < LENGTH_UNKNOWN else 0
-        if mp3_frame_count(data) is not None:
-            return file, file.frames - MP3_SLACK_FRAMES
-        file.close()
-        return _stream(with_open_end(data)), 0
-    except soundfile.SoundFileError as error:
-        raise RecordingError(Fault.UNSUPPORTED if is_unsupported(data) else Fault.UNDECODABLE) from error
-
-
-def _mono(file: soundfile.SoundFile, promised: int) -> Iterator[Mono]:
-    """Blocks of the mean of all channels."""
-    frames = 0
-    while True:
-        try:
-            block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:  # FLAC: "decoder lost sync" where the file is cut
-            raise RecordingError(Fault.TRUNCATED) from error
-        if not len(block):
-            break
-        frames += len(block)
-        with np.errstate(over="ignore", invalid="ignore"):
-            # Column after column: three times as fast as block.mean(axis=1), which strides over short rows.
-            mono: Mono = reduce(np.add, block.T) / np.float32(file.channels)
+def _mono(opened: Opened) -> Iterator[Mono]:
+    """Blocks of the mean of all channels, in memory that the next block overwrites."""
+    means = np.empty(BLOCK_FRAMES, np.float32)
+    for block in opened.blocks(BLOCK_FRAMES):
+        mono = _mean(block, means[: len(block)])
         if not np.isfinite(mono).all():
             raise RecordingError(Fault.NOT_FINITE)
         yield mono
-    if frames < promised:
-        raise RecordingError(Fault.TRUNCATED)
+
+
+def _mean(block: npt.NDArray[np.float32], out: Mono) -> Mono:
+    """The mean of the channels of ``[frames, channels]``, mostly in ``out``."""
+    channels = block.shape[1]
+    if channels == 1:
+        return block[:, 0]
+    # Column after column: three times as fast as block.mean(axis=1), which strides over short rows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.add(block[:, 0], block[:, 1], out=out)
+        for channel in range(2, channels):
+            np.add(out, block[:, channel], out=out)
+        return np.divide(out, np.float32(channels), out=out)

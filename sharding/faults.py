@@ -10,15 +10,21 @@ class Fault(StrEnum):
     """One reason for leaving a recording out of the shards."""
 
     MISSING = "missing"
-    """No file there: a row of ``labels.csv``, or a symbolic link, that leads nowhere."""
+    """No file there: a recording that the annotation names, or a symbolic link, that leads nowhere."""
     UNLISTED = "unlisted"
     """``labels.csv`` gives every recording its split, but has no row for this file."""
+    KNOWN_BAD = "known_bad"
+    """The data set's documentation lists the file as broken or as the wrong audio."""
     UNREADABLE = "unreadable"
     """The operating system refuses it: permissions, a loop of links, a pipe, a failing disk."""
     EMPTY = "empty"
     """0 bytes."""
     UNDECODABLE = "undecodable"
     """Not audio, or damaged from its first bytes on."""
+    CHECKSUM = "checksum"
+    """The file is not the one that the data set's list of checksums names: a damaged or half-finished download."""
+    CRASHING = "crashing"
+    """The decoder crashes on it, or needs more memory than there is, each time it is tried alone."""
     UNSUPPORTED = "unsupported"
     """Audio of a kind libsndfile does not read: AAC (m4a, mp4), WMA, Matroska, AC-3, APE, WavPack, Musepack."""
     TRUNCATED = "truncated"
@@ -34,7 +40,9 @@ class Fault(StrEnum):
 
 
 HINTS: Mapping[str, str] = {
-    Fault.MISSING: "rows of labels.csv, or links, without a file",
+    Fault.MISSING: "recordings that the annotation names, or links, without a file",
+    Fault.UNREADABLE: "no permission, or a failing disk; mend it and build with --retry-failed",
+    Fault.CHECKSUM: "download these files again",
     Fault.UNLISTED: "files without a row in labels.csv",
     Fault.UNSUPPORTED: "convert them, for instance with ffmpeg -i song.m4a song.flac",
 }

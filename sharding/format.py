@@ -28,13 +28,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clmr.errors import ConfigError, ShardError
+from sharding.storage import Place, place_at
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "valid", "test")
 SAMPLE_BYTES = 2
 WAV_HEADER_BYTES = 44
 TAR_BLOCK_BYTES = 512
-URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://")
 KEY_PATTERN = re.compile(r"[0-9a-z_-]{1,64}")  # a dot in the stem makes stock tools merge samples silently
 
 WRITTEN, SKIPPED = "written", "skipped"
@@ -52,8 +52,11 @@ INDEX_SCHEMA = pa.schema(
         pa.field("song_id", pa.string(), nullable=False),
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("duration", pa.float64()),  # seconds; null when skipped
-        pa.field("source", pa.string(), nullable=False),  # path below the source folder
+        pa.field(
+            "source", pa.string(), nullable=False
+        ),  # path below the source folder; of a track joined from several files, one per line
         pa.field("source_sha256", pa.string()),  # null when it could not be read
+        pa.field("decoder", pa.string()),  # of a track that the manifest's decoder could not read; null for all others
         pa.field("pcm_xxh3", pa.string()),  # XXH3-64 of the PCM bytes, 16 hex digits; null when skipped
         pa.field("peak", pa.int32()),  # largest |sample|, 0..32768; null when skipped
         pa.field("clipped", pa.int64()),  # samples that had to be clipped to int16; null when skipped
@@ -109,7 +112,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @staticmethod
-    def from_json(text: str, source: str) -> Manifest:
+    def from_json(text: str | bytes, source: str) -> Manifest:
         """Parse and check the text of a manifest; ``source`` names it in errors."""
         try:
             fields = json.loads(text)
@@ -171,9 +174,22 @@ def label_matrix(labels: pa.ChunkedArray, vocabulary: Sequence[str]) -> npt.NDAr
 class ShardSet:
     """A folder of shards, opened: the manifest and the index."""
 
-    root: Path
+    place: Place
     manifest: Manifest
     index: pa.Table
+
+    @property
+    def root(self) -> Path:
+        """The folder, where it is on a file system.
+
+        Raises:
+            ConfigError: it is in a bucket.
+        """
+        if self.place.root is None:
+            raise ConfigError(
+                f"{self.place.name}: reading from object storage is not supported here; copy it to a disk"
+            )
+        return self.place.root
 
     def tracks(self, splits: Sequence[str] = SPLITS) -> Tracks:
         """The written tracks of ``splits``, in index order.
@@ -190,7 +206,9 @@ class ShardSet:
         wanted = pc.and_(pc.equal(self.index["status"], WRITTEN), in_splits)
         row = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
         if not len(row):
-            raise ShardError(f"{self.root} has no tracks in {', '.join(splits)}; it has {', '.join(present) or 'none'}")
+            raise ShardError(
+                f"{self.place.name} has no tracks in {', '.join(splits)}; it has {', '.join(present) or 'none'}"
+            )
         table = self.index.take(pa.array(row))
         shard = table["shard"].combine_chunks().dictionary_encode()
         song = table["song_id"].combine_chunks().dictionary_encode()
@@ -208,41 +226,36 @@ class ShardSet:
 
     def _check_sizes(self, names: Sequence[str]) -> None:
         expected = {shard.name: shard.bytes for shard in self.manifest.shards}
+        folders = sorted({name.rpartition("/")[0] for name in names})
+        sizes = {f"{folder}/{name}": size for folder in folders for name, size in self.place.files(folder).items()}
         for name in names:
-            path = self.root / name
+            path = self.place.address(name)
             if name not in expected:
                 raise ShardError(f"index.parquet names {path}, manifest.json does not: run `python -m sharding verify`")
-            try:
-                found = path.stat().st_size
-            except FileNotFoundError as error:
-                raise ShardError(f"{path} is missing; run `python -m sharding build` again") from error
-            if found != expected[name]:
-                raise ShardError(f"{path} has {found} bytes, not {expected[name]}: copy or build it again")
+            if name not in sizes:
+                raise ShardError(f"{path} is missing; run `python -m sharding build` again")
+            if sizes[name] != expected[name]:
+                raise ShardError(f"{path} has {sizes[name]} bytes, not {expected[name]}: copy or build it again")
 
 
-def shard_root(shards: str | os.PathLike[str]) -> Path:
-    """The local folder that ``shards`` names; URLs are refused for now."""
-    if URL_PATTERN.match(os.fspath(shards)):
-        raise ConfigError(f"{shards}: shards on object storage are not supported yet; copy them to a local folder")
-    return Path(shards)
-
-
-def read_manifest(shards: str | os.PathLike[str]) -> Manifest:
-    """Read ``manifest.json`` of a shard folder."""
-    path = shard_root(shards) / "manifest.json"
+def read_manifest(shards: str | os.PathLike[str] | Place) -> Manifest:
+    """Read ``manifest.json`` of a shard folder, by path or URL."""
+    place = place_at(shards)
+    path = place.address("manifest.json")
     try:
-        text = path.read_text(encoding="utf-8")
+        data = place.read("manifest.json")
     except FileNotFoundError as error:
         raise ShardError(
             f"{path} is missing: no shards, or an unfinished build; build them with `python -m sharding build`"
         ) from error
-    return Manifest.from_json(text, str(path))
+    return Manifest.from_json(data, path)
 
 
-def read_index(path: Path) -> pa.Table:
+def read_index(place: Place, name: str) -> pa.Table:
     """Read an ``index.parquet`` or a receipt and check its columns."""
+    path = place.address(name)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(place.read(name)))
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} cannot be read ({error}); run `python -m sharding build` again") from error
     if not table.schema.equals(INDEX_SCHEMA):
@@ -250,22 +263,22 @@ def read_index(path: Path) -> pa.Table:
     return table
 
 
-def open_shards(shards: str | os.PathLike[str]) -> ShardSet:
-    """Open a folder of shards: the one reader of the format.
+def open_shards(shards: str | os.PathLike[str] | Place) -> ShardSet:
+    """Open a folder of shards, by path or URL: the one reader of the format.
 
     Raises:
         ShardError: no manifest, a damaged one, another version, or totals that do not fit the index.
     """
-    root = shard_root(shards)
-    manifest = read_manifest(root)
-    index = read_index(root / "index.parquet")
+    place = place_at(shards)
+    manifest = read_manifest(place)
+    index = read_index(place, "index.parquet")
     written = pc.sum(pc.equal(index["status"], WRITTEN)).as_py() or 0
     if (index.num_rows, written) != (manifest.attempted, manifest.written):
         raise ShardError(
-            f"{root}/index.parquet has {written} of {index.num_rows} tracks written, manifest.json says "
-            f"{manifest.written} of {manifest.attempted}: run `python -m sharding verify {root}`"
+            f"{place.address('index.parquet')} has {written} of {index.num_rows} tracks written, manifest.json says "
+            f"{manifest.written} of {manifest.attempted}: run `python -m sharding verify {place.name}`"
         )
-    return ShardSet(root, manifest, index)
+    return ShardSet(place, manifest, index)
 
 
 def wav_header(frames: int, sample_rate: int) -> bytes:

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sharding.format import SKIPPED, SPLITS, WRITTEN, open_shards
+from sharding.storage import Place
 
 
-def describe(shards: str) -> dict[str, Any]:
+def describe(shards: str | os.PathLike[str] | Place) -> dict[str, Any]:
     """Everything :func:`table` shows, as JSON can hold it.
 
     Raises:
         ShardError: no shards there, or damaged ones.
     """
     opened = open_shards(shards)
-    manifest = opened.manifest
-    rows = opened.index.select(["split", "status", "reason", "labels", "source"]).to_pylist()
-    written = [row for row in rows if row["status"] == WRITTEN]
-    labels = Counter((row["split"], label) for row in written for label in row["labels"])
+    manifest, index = opened.manifest, opened.index
+    written = index.select(["split", "labels"]).filter(pc.equal(index["status"], WRITTEN))
+    left_out = index.select(["reason", "source"]).filter(pc.equal(index["status"], SKIPPED))
     splits = {
         split: {
             "shards": len(infos),
             "tracks": sum(info.tracks for info in infos),
             "hours": round(sum(info.frames for info in infos) / manifest.sample_rate / 3600, 6),
             "bytes": sum(info.bytes for info in infos),
-            "labels": {label: labels[split, label] for label in manifest.labels},
+            "labels": _label_counts(written.filter(pc.equal(written["split"], split)), manifest.labels),
         }
         for split, infos in manifest.splits.items()
     }
     return {
-        "shards": str(opened.root),
+        "shards": opened.place.name,
         "dataset": manifest.dataset,
         "sample_rate": manifest.sample_rate,
         "attempted": manifest.attempted,
         "written": manifest.written,
         "splits": splits,
         "skipped": {
-            reason: [row["source"] for row in rows if row["status"] == SKIPPED and row["reason"] == reason]
+            reason: left_out.filter(pc.equal(left_out["reason"], reason))["source"].to_pylist()
             for reason in manifest.skipped
         },
     }
+
+
+def _label_counts(rows: pa.Table, vocabulary: Sequence[str]) -> dict[str, int]:
+    counted = rows["labels"].combine_chunks().flatten().value_counts().to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in counted}
+    return {label: counts.get(label, 0) for label in vocabulary}
 
 
 def table(listing: dict[str, Any]) -> str:

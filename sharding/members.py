@@ -31,6 +31,7 @@ class IndexRow:
     frames: int | None = None
     duration: float | None = None
     source_sha256: str | None = None
+    decoder: str | None = None
     pcm_xxh3: str | None = None
     peak: int | None = None
     clipped: int | None = None

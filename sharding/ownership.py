@@ -8,80 +8,89 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clmr.errors import ConfigError, ShardError
 from sharding.format import FORMAT_VERSION, SPLITS, Manifest
-from sharding.publish import publish
 from sharding.receipt import METADATA_KEY
+from sharding.storage import Place
 
 MARK = ".clmr-build.json"
+LOCK = re.compile(r"\.lock(\..+)?")
 SHARD_FILE = re.compile(r"[0-9]{6}\.(tar|idx|parquet)")
 
 
-def check_places(source: Path, root: Path) -> None:
+def check_places(source: Place, root: Place) -> None:
     """Refuse shards among the recordings, and recordings among the shards.
 
     Raises:
         ConfigError: one of the two folders is or contains the other.
     """
-    recordings, shards = source.resolve(), root.resolve()
-    if recordings.is_relative_to(shards) or shards.is_relative_to(recordings):
-        raise ConfigError(f"--out {root} and --source {source} lie in one another; give an --out beside the source")
+    if _lies_in(source, root) or _lies_in(root, source):
+        raise ConfigError(
+            f"--out {root.name} and --source {source.name} lie in one another; give an --out beside the source"
+        )
 
 
-def check_owner(root: Path) -> None:
+def _lies_in(inner: Place, outer: Place) -> bool:
+    if inner.root is None or outer.root is None:
+        return inner.root is outer.root and inner.address("").startswith(outer.address(""))
+    return inner.root.resolve().is_relative_to(outer.root.resolve())
+
+
+def check_owner(root: Place, receipts: Collection[str]) -> None:
     """Refuse a folder in which a build would replace files that no build has written; nothing is changed.
+
+    Args:
+        root: folder of the shards.
+        receipts: stems of the shards in it whose receipts were read.
 
     Raises:
         ConfigError: names the first such file.
     """
-    marked = (root / MARK).exists()
-    for path in _in_the_way(root):
-        if not _is_ours(path, marked=marked):
-            raise ConfigError(f"{path} was not written by a build, and one would replace it: give an empty --out")
+    there = root.files("")
+    marked = MARK in there
+    named = [name for name in there if name in {"manifest.json", "index.parquet"} or LOCK.fullmatch(name)]
+    for name in [*named, *shard_files(root)]:
+        if name.rpartition(".")[0] in receipts:
+            continue
+        if LOCK.fullmatch(name):
+            ours = there[name] == 0
+        elif name.endswith(".parquet"):
+            ours = _is_index(root, name, damaged=marked)
+        else:
+            ours = marked or (name == "manifest.json" and _is_manifest(root))
+        if not ours:
+            raise ConfigError(
+                f"{root.address(name)} was not written by a build, and one would replace it: give an empty --out"
+            )
 
 
-def mark(root: Path) -> None:
-    """Say that builds write in this folder."""
-    if not (root / MARK).exists():
-        with publish(root / MARK) as temporary:
-            temporary.write_text(json.dumps({"format_version": FORMAT_VERSION}) + "\n", encoding="utf-8")
-
-
-def shard_files(root: Path) -> list[Path]:
-    """Tars, indexes and receipts, by their names."""
-    found = (path for split in SPLITS for path in sorted((root / split).glob("[0-9]*")))
-    return [path for path in found if SHARD_FILE.fullmatch(path.name)]
-
-
-def _in_the_way(root: Path) -> Iterator[Path]:
-    named = (root / name for name in ("manifest.json", "index.parquet", ".lock"))
-    yield from (path for path in named if path.exists())
-    yield from shard_files(root)
-
-
-def _is_ours(path: Path, *, marked: bool) -> bool:
-    if path.suffix == ".parquet":
-        try:
-            return METADATA_KEY in (pq.read_schema(path).metadata or {})
-        except (OSError, pa.ArrowException):
-            return marked
-    if path.name == ".lock":
-        return path.stat().st_size == 0
-    if path.name == "manifest.json":
-        return marked or _is_manifest(path)
-    receipt = path.with_suffix(".parquet")
-    return marked or (receipt.exists() and _is_ours(receipt, marked=False))
-
-
-def _is_manifest(path: Path) -> bool:
+def _is_index(root: Place, name: str, *, damaged: bool) -> bool:
+    """Whether a table is a build's; ``damaged`` is the answer where it cannot be read."""
     try:
-        Manifest.from_json(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, ValueError, ShardError):
+        return METADATA_KEY in (pq.read_schema(pa.BufferReader(root.read(name))).metadata or {})
+    except (OSError, pa.ArrowException):
+        return damaged
+
+
+def _is_manifest(root: Place) -> bool:
+    try:
+        Manifest.from_json(root.read("manifest.json"), "manifest.json")
+    except (OSError, ShardError):
         return False
     return True
+
+
+def mark(root: Place) -> None:
+    """Say that builds write in this folder."""
+    if root.size(MARK) is None:
+        root.write(MARK, (json.dumps({"format_version": FORMAT_VERSION}) + "\n").encode())
+
+
+def shard_files(root: Place) -> list[str]:
+    """Tars, indexes and receipts, by their names."""
+    return [f"{split}/{name}" for split in SPLITS for name in root.files(split) if SHARD_FILE.fullmatch(name)]

@@ -11,23 +11,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from ctypes import c_int64
+from dataclasses import replace
+from functools import partial
+from itertools import compress
 from multiprocessing.connection import wait as wait_for_death
 from multiprocessing.sharedctypes import RawArray
-from pathlib import Path
 from typing import Any
 
 from clmr.errors import ClmrError
-from sharding.plan import BuildSettings, PlannedShard
-from sharding.write import write_shard
+from sharding.datasets.catalog import Recording
+from sharding.engine import Progress, completed
+from sharding.suspects import crashing
+from sharding.write import ShardJob, ShardResult, write_shard
 
-POLL_SECONDS = 0.2
 Board = Any
-"""Shared int64 cells, all 0 at first: [stop, then for each shard: started, recordings attempted, samples written]."""
+"""Shared int64 cells, all 0 at first: [stop, then for each shard the four below]."""
+IN_HAND, ATTEMPTED, SAMPLES, FINISHED = range(4)  # the first: number of the recording in hand, from 1
+CELLS = 4
 _board: Board = None
 
 
@@ -35,42 +40,63 @@ class StoppedError(Exception):
     """A worker leaves its shard, because the build is ending; only the parent sees it, and passes it over."""
 
 
-def write_shards(
-    root: Path,
-    shards: Sequence[PlannedShard],
-    settings: BuildSettings,
-    receipt: Mapping[str, Any],
-    jobs: int,
-    report: Callable[[int, int], None],
-) -> None:
-    """Write shards, ``jobs`` at a time.
+def run_here(jobs: Sequence[ShardJob], processes: int, progress: Progress) -> None:
+    """Write shards in processes of this machine.
+
+    A recording that makes the decoder crash is found and left out, and the work goes on.
 
     Args:
-        root: folder of the shards.
-        shards: what to write.
-        settings: of the build.
-        receipt: the settings as the receipts are to hold them.
-        jobs: processes.
-        report: hears, a few times a second, how many recordings were attempted and samples written so far.
+        jobs: what to write.
+        processes: how many at a time.
+        progress: hears of every recording.
 
     Raises:
-        ClmrError: a worker was killed. Every finished shard stays, and no other file.
+        ClmrError: a worker was killed by other means. Every finished shard stays, and no other file.
     """
-    board = RawArray(c_int64, 1 + 3 * len(shards))
+    before = (0, 0)
+    while jobs:
+        board = RawArray(c_int64, 1 + CELLS * len(jobs))
+        try:
+            _run(jobs, processes, board, partial(_add, progress, before))
+        except BrokenProcessPool as error:
+            suspects = _in_hand(jobs, board)
+            crashes = crashing(suspects)
+            if not crashes:
+                raise ClmrError(_killed([recording.source for _, recording in suspects])) from error
+            finished = board[1 + FINISHED :: CELLS]
+            before = (
+                before[0] + sum(compress(board[1 + ATTEMPTED :: CELLS], finished)),
+                before[1] + sum(compress(board[1 + SAMPLES :: CELLS], finished)),
+            )
+            jobs = [
+                replace(job, crashing=job.crashing | crashes)
+                for job, done in zip(jobs, finished, strict=True)
+                if not done
+            ]
+        else:
+            return
+
+
+def _add(progress: Progress, before: tuple[int, int], attempted: int, samples: int) -> None:
+    progress(before[0] + attempted, before[1] + samples)
+
+
+def _run(jobs: Sequence[ShardJob], processes: int, board: Board, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(shards)), context, _start_worker, (board,)) as pool:
+    with ProcessPoolExecutor(min(processes, len(jobs)), context, _start_worker, (board,)) as pool:
         try:
             with _deaf_to_ctrl_c():
-                running = {
-                    pool.submit(_write, number, root, shard, settings, receipt) for number, shard in enumerate(shards)
-                }
-            for done in _completed(running, lambda: report(sum(board[2::3]), sum(board[3::3]))):
+                running = {pool.submit(_write, number, job) for number, job in enumerate(jobs)}
+            poll = partial(_poll, board, progress)
+            for done in completed(running, poll):
                 done.result()
-        except BrokenProcessPool as error:
-            raise ClmrError(_killed(shards, board)) from error
         finally:
             board[0] = 1
             pool.shutdown(cancel_futures=True)
+
+
+def _poll(board: Board, progress: Progress) -> None:
+    progress(sum(board[1 + ATTEMPTED :: CELLS]), sum(board[1 + SAMPLES :: CELLS]))
 
 
 @contextmanager
@@ -86,23 +112,20 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _completed(waiting: set[Future[None]], poll: Callable[[], None]) -> Iterator[Future[None]]:
-    while waiting:
-        done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-        poll()
-        yield from done
-
-
-def _killed(shards: Sequence[PlannedShard], board: Board) -> str:
-    """Which recordings were in hand: where one of them makes the decoder crash, it is among these."""
-    in_hand = [
-        shard.tracks[board[2 + 3 * number]].source
-        for number, shard in enumerate(shards)
-        if board[1 + 3 * number] and board[2 + 3 * number] < len(shard.tracks)
+def _in_hand(jobs: Sequence[ShardJob], board: Board) -> list[tuple[ShardJob, Recording]]:
+    """Which recordings were being worked on: where one of them makes the decoder crash, it is among these."""
+    cells = [board[1 + CELLS * number : 1 + CELLS * (number + 1)] for number in range(len(jobs))]
+    return [
+        (job, job.shard.tracks[of[IN_HAND] - 1])
+        for job, of in zip(jobs, cells, strict=True)
+        if of[IN_HAND] and not of[FINISHED]
     ]
+
+
+def _killed(in_hand: Sequence[str]) -> str:
     place = f" while in hand were {', '.join(in_hand)}" if in_hand else ""
     return (
-        f"a worker process was killed{place}: by a lack of memory, a crash of the decoder, or from outside; "
+        f"a worker process was killed{place}: by a lack of memory, or from outside; "
         f"run the same command again to go on from the finished shards, with fewer --jobs if memory is short"
     )
 
@@ -127,16 +150,20 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _write(number: int, root: Path, shard: PlannedShard, settings: BuildSettings, receipt: Mapping[str, Any]) -> None:
-    started, attempted, written = (1 + 3 * number + cell for cell in range(3))
+def _write(number: int, job: ShardJob) -> ShardResult:
+    first = 1 + CELLS * number
+
+    def begin(recording: int) -> None:
+        _board[first + IN_HAND] = recording + 1
 
     def report(samples: int) -> None:
-        _board[attempted] += 1
-        _board[written] += samples
+        _board[first + ATTEMPTED] += 1
+        _board[first + SAMPLES] += samples
         if _board[0]:
             raise StoppedError
 
     if _board[0]:
         raise StoppedError
-    _board[started] = 1
-    write_shard(root, shard, settings, receipt, report)
+    result = write_shard(job, report, begin)
+    _board[first + FINISHED] = 1
+    return result

@@ -8,7 +8,7 @@ import re
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from clmr.errors import ConfigError
@@ -47,23 +47,31 @@ def remove_orphans(folder: Path) -> None:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, share: str = "") -> Iterator[None]:
     """Hold ``folder`` for this process alone; the claim ends with the process, however that dies.
+
+    Args:
+        folder: made where it is missing.
+        share: the name of the part of the work that this process does, beside processes that do others.
 
     Raises:
         ConfigError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    whole, own = folder / ".lock", folder / f".lock.{share}"
+    with whole.open("w") as all_of_it, own.open("w") if share else nullcontext() as part:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(all_of_it, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if part:
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(f"another process is working in {folder}; wait for it or give another folder") from error
         try:
             yield
         finally:
-            if [path.name for path in folder.iterdir()] == [".lock"]:  # nothing came of it
-                (folder / ".lock").unlink()
+            if {path.name for path in folder.iterdir()} <= {whole.name, own.name}:  # nothing came of it
+                own.unlink(missing_ok=True)
+                whole.unlink()
                 folder.rmdir()
 
 

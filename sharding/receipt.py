@@ -1,24 +1,26 @@
 """Receipts and the index: a shard is complete exactly when its receipt exists.
 
 A receipt is the shard's rows of ``index.parquet``; its metadata holds the shard's entry in the manifest, the settings
-it was built with, and the fingerprint of its plan.
+it was built with, and what the plan knew of each recording.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clmr.errors import ShardError
+from sharding.datasets.catalog import Probe
 from sharding.format import INDEX_SCHEMA, ShardInfo, read_index
 from sharding.members import IndexRow
-from sharding.publish import publish
+from sharding.plan import PlannedShard
+from sharding.storage import Place
 
 METADATA_KEY = b"clmr"
 
@@ -33,26 +35,38 @@ class Receipt:
     """Of the build, with the decoder's versions."""
     plan: str
     """Fingerprint of the planned shard."""
+    probes: tuple[Probe, ...]
+    """What was known of each recording before it was decoded, in the order of the rows."""
+    lengths: tuple[float, ...]
+    """Seconds that each recording was taken for when the shard was planned."""
     rows: pa.Table
     """In the order of the plan, columns as INDEX_SCHEMA."""
 
 
 def write_receipt(
-    path: Path, shard: ShardInfo | None, settings: Mapping[str, Any], plan: str, rows: Sequence[IndexRow]
+    root: Place, planned: PlannedShard, settings: Mapping[str, Any], shard: ShardInfo | None, rows: Sequence[IndexRow]
 ) -> None:
     """Publish the receipt of a shard whose tar and index are published."""
-    table = pa.Table.from_pylist([vars(row) for row in rows], schema=INDEX_SCHEMA)
-    write_table(path, table, {"shard": asdict(shard) if shard else None, "settings": settings, "plan": plan})
+    columns = {column: [getattr(row, column) for row in rows] for column in INDEX_SCHEMA.names}
+    about = {
+        "shard": asdict(shard) if shard else None,
+        "settings": settings,
+        "plan": planned.fingerprint(),
+        "probes": [[probe.seconds, probe.bytes] for probe in planned.probes],
+        "lengths": planned.lengths,
+    }
+    write_table(root, f"{planned.stem}.parquet", pa.table(columns, schema=INDEX_SCHEMA), about)
 
 
-def write_table(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
+def write_table(root: Place, name: str, table: pa.Table, about: Mapping[str, Any]) -> None:
     """Publish rows of the index with a note in the file's metadata; the same rows give the same bytes."""
-    with publish(path) as temporary:
-        noted = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
-        pq.write_table(noted, temporary, compression="zstd")
+    noted = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+    buffer = io.BytesIO()
+    pq.write_table(noted, buffer, compression="zstd")
+    root.write(name, buffer.getvalue())
 
 
-def read_note(path: Path, table: pa.Table) -> dict[str, Any]:
+def read_note(path: str, table: pa.Table) -> dict[str, Any]:
     """The note that :func:`write_table` left in the metadata of ``table``, read from ``path``.
 
     Raises:
@@ -66,18 +80,24 @@ def read_note(path: Path, table: pa.Table) -> dict[str, Any]:
         ) from error
 
 
-def read_receipt(path: Path) -> Receipt:
+def read_receipt(root: Place, name: str) -> Receipt:
     """Read a receipt.
 
     Raises:
         ShardError: it is missing or damaged.
     """
-    rows = read_index(path)
+    path = root.address(name)
+    rows = read_index(root, name)
     note = read_note(path, rows)
     try:
         shard = ShardInfo(**note["shard"]) if note["shard"] else None
-        return Receipt(shard, note["settings"], note["plan"], rows.replace_schema_metadata())
-    except (KeyError, TypeError) as error:
+        probes = tuple(Probe(float(seconds), int(size)) for seconds, size in note["probes"])
+        lengths = tuple(map(float, note["lengths"]))
+        receipt = Receipt(shard, note["settings"], note["plan"], probes, lengths, rows.replace_schema_metadata())
+    except (KeyError, TypeError, ValueError) as error:
         raise ShardError(
             f"{path} is no receipt ({error}); delete it and run `python -m sharding build` again"
         ) from error
+    if not len(probes) == len(lengths) == rows.num_rows:
+        raise ShardError(f"{path} has {rows.num_rows} rows and notes {len(probes)}; delete it and build again")
+    return receipt

@@ -3,80 +3,104 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clmr.errors import ConfigError, ShardError
-from sharding.format import SPLITS
+from sharding.format import SKIPPED, SPLITS
 from sharding.ownership import shard_files
 from sharding.plan import PlannedShard
 from sharding.publish import remove_orphans
-from sharding.receipt import read_receipt
+from sharding.receipt import Receipt, read_receipt
+from sharding.storage import Place
+
+READERS = 16  # threads: reading a receipt is waiting for the disk, or for the object store
 
 
-def check_settings(root: Path, settings: Mapping[str, Any]) -> None:
+def read_receipts(root: Place) -> dict[str, Receipt]:
+    """The receipts of all shards by their stems, such as ``train/000000``; damaged ones are passed over."""
+    stems = [name.removesuffix(".parquet") for name in shard_files(root) if name.endswith(".parquet")]
+    with ThreadPoolExecutor(READERS) as pool:
+        receipts = pool.map(lambda stem: _read(root, stem), stems)
+        return {stem: receipt for stem, receipt in zip(stems, receipts, strict=True) if receipt is not None}
+
+
+def _read(root: Place, stem: str) -> Receipt | None:
+    try:
+        return read_receipt(root, f"{stem}.parquet")
+    except ShardError:  # it is made anew
+        return None
+
+
+def check_settings(root: Place, settings: Mapping[str, Any], receipts: Mapping[str, Receipt]) -> None:
     """Refuse a folder that holds shards built with other settings or another decoder; nothing is changed.
 
     Raises:
         ConfigError: names the setting that differs.
     """
-    for place, found in _settings_found(root):
+    places = {f"{stem}.parquet": receipt.settings for stem, receipt in receipts.items()}
+    for place, found in {"manifest.json": _settings_of_manifest(root) or settings, **places}.items():
         for name in sorted({*settings, *found}):
             if settings.get(name) != found.get(name):
                 raise ConfigError(
-                    f"{root} holds a build with {name} {found.get(name)} ({place}), not {settings.get(name)}: "
+                    f"{root.name} holds a build with {name} {found.get(name)} ({place}), not {settings.get(name)}: "
                     f"give another --out, or delete the folder to build anew"
                 )
 
 
-def _settings_found(root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The settings that each file holds; a damaged one holds none, and is made anew."""
-    manifest = root / "manifest.json"
-    if manifest.exists():
-        try:
-            found = settings_of(json.loads(manifest.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError):
-            found = None
-        if found is not None:
-            yield "manifest.json", found
-    for path in shard_files(root):
-        if path.suffix == ".parquet":
-            try:
-                receipt = read_receipt(path)
-            except ShardError:
-                continue
-            yield f"{path.parent.name}/{path.name}", receipt.settings
-
-
-def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, as receipts hold them, of the fields of a manifest."""
-    return {**manifest["settings"], **manifest["software"]}
-
-
-def is_complete(root: Path, shard: PlannedShard) -> bool:
-    """Whether a shard's receipt, of these settings, is that of this plan and its files are there."""
+def _settings_of_manifest(root: Place) -> Mapping[str, Any] | None:
+    """None where there is no manifest, or a damaged one, which is made anew."""
     try:
-        receipt = read_receipt(root / f"{shard.stem}.parquet")
-    except ShardError:
-        return False
-    if receipt.plan != shard.fingerprint():
+        manifest = json.loads(root.read("manifest.json"))
+        return {**manifest["settings"], **manifest["software"]}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def dealt_lengths(receipts: Iterable[Receipt]) -> dict[str, float]:
+    """By key, the seconds that an earlier plan took each recording for."""
+    return {
+        key: length
+        for receipt in receipts
+        for key, length in zip(receipt.rows["key"].to_pylist(), receipt.lengths, strict=True)
+    }
+
+
+class Sizes:
+    """Size of every file of a folder of shards, from one listing per split."""
+
+    def __init__(self, root: Place) -> None:
+        self._sizes = {f"{split}/{name}": size for split in SPLITS for name, size in root.files(split).items()}
+
+    def __getitem__(self, name: str) -> int | None:
+        return self._sizes.get(name)
+
+
+def is_complete(shard: PlannedShard, receipt: Receipt | None, sizes: Sizes) -> bool:
+    """Whether a shard's receipt is that of this plan, and its files are there."""
+    if receipt is None or receipt.plan != shard.fingerprint():
         return False
     if receipt.shard is None:
         return True
-    tar = root / receipt.shard.name
-    return tar.exists() and tar.stat().st_size == receipt.shard.bytes and tar.with_suffix(".idx").exists()
+    return sizes[f"{shard.stem}.tar"] == receipt.shard.bytes and sizes[f"{shard.stem}.idx"] is not None
 
 
-def remove_parts(root: Path) -> None:
-    """Remove the unfinished files of processes of this machine that are no more."""
-    for folder in (root, *(root / split for split in SPLITS)):
-        remove_orphans(folder)
+def has_failures(receipt: Receipt) -> bool:
+    """Whether any recording was left out of a shard."""
+    return SKIPPED in receipt.rows["status"].unique().to_pylist()
 
 
-def remove_unplanned(root: Path, shards: Sequence[PlannedShard]) -> None:
+def remove_parts(root: Place) -> None:
+    """Remove the unfinished files of processes of this machine that are no more; a bucket shows none."""
+    if root.root is not None:
+        for folder in (root.root, *(root.root / split for split in SPLITS)):
+            remove_orphans(folder)
+
+
+def remove_unplanned(root: Place, shards: Sequence[PlannedShard]) -> None:
     """Remove the shards of an earlier plan that this one has no more."""
     planned = {shard.stem for shard in shards}
-    for path in shard_files(root):
-        if f"{path.parent.name}/{path.stem}" not in planned:
-            path.unlink()
+    for name in shard_files(root):
+        if name.partition(".")[0] not in planned:
+            root.remove(name)

@@ -3,67 +3,183 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
-from sharding.datasets.catalog import Recording
-from sharding.decode import Decoded, decode, read_source
+from sharding.datasets.catalog import Probe, Recording
+from sharding.decode import Decoded, decode_parts, read_source
 from sharding.faults import Fault, RecordingError
 from sharding.format import SKIPPED, WRITTEN, ShardInfo, idx_text
 from sharding.members import END_OF_TAR, Components, IndexRow, frame_track
 from sharding.plan import BuildSettings, PlannedShard
-from sharding.publish import publish
 from sharding.receipt import write_receipt
+from sharding.salvage import Salvage, salvage
+from sharding.storage import Place, Writer
 
+Begin = Callable[[int], None]
+"""Called before every recording with its number in the shard."""
 Report = Callable[[int], None]
 """Called after every attempted recording with the samples it gave, 0 where it was skipped."""
 
 
-def write_shard(
-    root: Path, shard: PlannedShard, settings: BuildSettings, receipt: Mapping[str, Any], report: Report
-) -> None:
+@dataclass(frozen=True)
+class ShardJob:
+    """A unit of work: all that is needed to write one shard, on whatever machine."""
+
+    source: Place
+    root: Place
+    shard: PlannedShard
+    settings: BuildSettings
+    receipt: Mapping[str, Any]
+    """The settings as the receipt is to hold them, with the decoder's versions."""
+    retry: bool = False
+    """The shard is complete; try what was left out of it once more."""
+    crashing: frozenset[str] = frozenset()
+    """Keys of recordings that make the decoder crash, and are left out."""
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of a unit of work."""
+
+    stem: str
+    attempted: int
+    decoded: int
+    """Recordings that were decoded, or found to be unfit, in this run; the others were as an earlier one left them."""
+    samples: int
+    """Of all its written tracks."""
+
+
+def write_shard(job: ShardJob, report: Report, begin: Begin = lambda _: None) -> ShardResult:
     """Decode a shard's recordings and publish its files.
 
-    Args:
-        root: folder of the shards.
-        shard: what to write.
-        settings: of the build.
-        receipt: the settings as the receipt is to hold them.
-        report: hears of every recording.
+    A recording that an earlier version of the shard holds, and whose files look the same, is copied from there. In a
+    retry the shard stays as it is where every recording that was left out fares as before.
+
+    Raises:
+        OSError: the disk is full, permission is denied ...
+        StorageError: a bucket cannot be read or written.
     """
-    tar, idx, done = (root / f"{shard.stem}{suffix}" for suffix in (".tar", ".idx", ".parquet"))
-    done.unlink(missing_ok=True)  # from here on the shard is incomplete
-    rows: list[IndexRow] = []
-    samples: list[Components] = []
-    with publish(tar) as temporary, temporary.open("wb") as file:
-        writer = HashingWriter(file)
-        for recording in shard.tracks:
-            row, components = _write_track(writer, recording, f"{shard.stem}.tar", settings)
-            rows.append(row)
-            if components:
-                samples.append(components)
-            report(row.frames or 0)
-        writer.write(END_OF_TAR)
-    if samples:
-        with publish(idx) as temporary:
-            temporary.write_text(idx_text(samples), encoding="ascii")
-        frames = sum(row.frames or 0 for row in rows)
-        info = ShardInfo(f"{shard.stem}.tar", writer.position, len(samples), frames, writer.sha256.hexdigest())
-        write_receipt(done, info, receipt, shard.fingerprint(), rows)
-    else:  # DALI refuses a shard without samples
-        tar.unlink()
-        idx.unlink(missing_ok=True)
-        write_receipt(done, None, receipt, shard.fingerprint(), rows)
+    with salvage(job.root, job.shard.stem, job.receipt) as earlier:
+        if job.retry and not _fares_better(job, earlier, begin):
+            rows = [row for row, _ in earlier.rows.values()]
+            failed = sum(row.status == SKIPPED for row in rows)
+            for row in rows:
+                report(row.frames or 0)
+            return ShardResult(job.shard.stem, len(rows), failed, sum(row.frames or 0 for row in rows))
+        return _Shard(job, earlier, report, begin).write()
+
+
+def _fares_better(job: ShardJob, earlier: Salvage, begin: Begin) -> bool:
+    """Whether anything that was left out of a complete shard has another outcome now."""
+    for number, (recording, probe) in enumerate(job.shard.recordings()):
+        row = earlier.row(recording.key, recording.source, probe)
+        if row is None:
+            return True
+        if row.status == SKIPPED:
+            begin(number)
+            decoded, sha256 = _attempt(job, recording)
+            if not isinstance(decoded, Fault) or (decoded.value, sha256) != (row.reason, row.source_sha256):
+                return True
+    return False
+
+
+class _Shard:
+    """The state of one shard being written."""
+
+    def __init__(self, job: ShardJob, earlier: Salvage, report: Report, begin: Begin) -> None:
+        self.job = job
+        self.earlier = earlier
+        self.report = report
+        self.begin = begin
+        self.name = f"{job.shard.stem}.tar"
+        self.rows: list[IndexRow] = []
+        self.samples: list[Components] = []
+        self.decoded = 0
+
+    def write(self) -> ShardResult:
+        stem, root = self.job.shard.stem, self.job.root
+        with root.create(self.name) as file:
+            writer = HashingWriter(file)
+            for number, (recording, probe) in enumerate(self.job.shard.recordings()):
+                self.begin(number)
+                self._write_track(writer, recording, probe)
+                self.report(self.rows[-1].frames or 0)
+            writer.write(END_OF_TAR)
+            root.remove(f"{stem}.parquet")  # from here on, until there is a new receipt, the shard is incomplete
+        frames = sum(row.frames or 0 for row in self.rows)
+        info = None
+        if self.samples:
+            root.write(f"{stem}.idx", idx_text(self.samples).encode("ascii"))
+            info = ShardInfo(self.name, writer.position, len(self.samples), frames, writer.sha256.hexdigest())
+        else:  # DALI refuses a shard without samples
+            root.remove(self.name)
+            root.remove(f"{stem}.idx")
+        write_receipt(root, self.job.shard, self.job.receipt, info, self.rows)
+        return ShardResult(stem, len(self.rows), self.decoded, frames)
+
+    def _write_track(self, writer: HashingWriter, recording: Recording, probe: Probe) -> None:
+        """Attempt one recording: its row of the index and, where it was not skipped, its members in the tar."""
+        row, samples = self._attempt(recording, probe)
+        if samples is None:
+            self.rows.append(row)
+            return
+        row = replace(row, shard=self.name)
+        frame = frame_track(row, self.job.settings.sample_rate, writer.position)
+        self.rows.append(replace(row, pcm_offset=writer.position + len(frame.before)))
+        self.samples.append(frame.components)
+        for part in (frame.before, samples.astype("<i2", copy=False).data.cast("B"), frame.after):
+            writer.write(part)
+
+    def _attempt(self, recording: Recording, probe: Probe) -> tuple[IndexRow, npt.NDArray[np.int16] | None]:
+        """A recording's row, without its place in the shard, and its samples, None where it is skipped."""
+        known = IndexRow(
+            key=recording.key,
+            dataset=self.job.settings.dataset,
+            split=recording.split,
+            status=SKIPPED,
+            song_id=recording.song_id,
+            labels=recording.labels,
+            source=recording.source,
+        )
+        before = self.earlier.row(recording.key, recording.source, probe)
+        if before is not None and before.status == WRITTEN and recording.fault is None:
+            samples = self.earlier.samples(before)
+            if samples is not None:
+                return replace(before, split=known.split, song_id=known.song_id, labels=known.labels), samples
+        self.decoded += 1
+        decoded, sha256 = _attempt(self.job, recording)
+        if isinstance(decoded, Fault):
+            return replace(known, reason=decoded.value, source_sha256=sha256), None
+        row = replace(
+            known,
+            status=WRITTEN,
+            frames=len(decoded.pcm),
+            duration=len(decoded.pcm) / self.job.settings.sample_rate,
+            source_sha256=sha256,
+            decoder=decoded.decoder or None,
+            pcm_xxh3=xxhash.xxh3_64_hexdigest(decoded.pcm.astype("<i2", copy=False).data.cast("B")),
+            peak=decoded.peak,
+            clipped=decoded.clipped,
+        )
+        return row, decoded.pcm
+
+
+def _attempt(job: ShardJob, recording: Recording) -> tuple[Decoded | Fault, str | None]:
+    if recording.key in job.crashing:
+        return Fault.CRASHING, None
+    return attempt(job.source, recording, job.settings)
 
 
 class HashingWriter:
     """A file to write from front to end that knows its position and its SHA-256."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Writer) -> None:
         self.file = file
         self.position = 0
         self.sha256 = hashlib.sha256()
@@ -75,49 +191,24 @@ class HashingWriter:
         self.position += len(data)
 
 
-def _write_track(
-    writer: HashingWriter, recording: Recording, shard: str, settings: BuildSettings
-) -> tuple[IndexRow, Components]:
-    """Attempt one recording: its row of the index, and its members in the tar, none where it was skipped."""
-    decoded, source_sha256 = _attempt(recording, settings)
-    row = IndexRow(
-        key=recording.key,
-        dataset=settings.dataset,
-        split=recording.split,
-        status=SKIPPED,
-        song_id=recording.song_id,
-        labels=recording.labels,
-        source=recording.source,
-        source_sha256=source_sha256,
-    )
-    if isinstance(decoded, Fault):
-        return replace(row, reason=decoded.value), ()
-    pcm = decoded.pcm.astype("<i2", copy=False).data.cast("B")
-    row = replace(
-        row,
-        status=WRITTEN,
-        shard=shard,
-        frames=len(decoded.pcm),
-        duration=len(decoded.pcm) / settings.sample_rate,
-        pcm_xxh3=xxhash.xxh3_64_hexdigest(pcm),
-        peak=decoded.peak,
-        clipped=decoded.clipped,
-    )
-    frame = frame_track(row, settings.sample_rate, writer.position)
-    row = replace(row, pcm_offset=writer.position + len(frame.before))
-    for part in (frame.before, pcm, frame.after):
-        writer.write(part)
-    return row, frame.components
-
-
-def _attempt(recording: Recording, settings: BuildSettings) -> tuple[Decoded | Fault, str | None]:
-    """The decoded recording or what is wrong with it, and the SHA-256 of its file where it could be read."""
+def attempt(source: Place, recording: Recording, settings: BuildSettings) -> tuple[Decoded | Fault, str | None]:
+    """The decoded recording or what is wrong with it, and the SHA-256 of its files where they could be read."""
     if recording.fault:
         return recording.fault, None
-    source_sha256 = None
+    sha256 = hashlib.sha256()
+    unread = len(recording.parts)
+
+    def parts() -> Iterator[bytes]:
+        nonlocal unread
+        for part in recording.parts:
+            data = read_source(source, part)
+            sha256.update(data)
+            unread -= 1
+            if recording.sha1 and hashlib.sha1(data, usedforsecurity=False).hexdigest() != recording.sha1:
+                raise RecordingError(Fault.CHECKSUM)
+            yield data
+
     try:
-        data = read_source(recording.path)
-        source_sha256 = hashlib.sha256(data).hexdigest()
-        return decode(data, settings.sample_rate, settings.shortest), source_sha256
+        return decode_parts(parts(), settings.sample_rate, settings.shortest), sha256.hexdigest()
     except RecordingError as error:
-        return error.fault, source_sha256
+        return error.fault, None if unread else sha256.hexdigest()

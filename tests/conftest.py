@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections import Counter
 from importlib.util import find_spec
 
 import hypothesis
 import pytest
+
+from tests.servers.ceph import Ceph
+from tests.servers.s3 import Server, bucket, s3_server
+
+__all__ = ["bucket", "ceph", "s3_server"]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -17,11 +23,20 @@ hypothesis.settings.load_profile("any machine")
 GAPS: Counter[str] = Counter()
 
 
+# What a program has to be allowed to do here, beyond being installed.
+RIGHTS = {"tmpfs": ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]}
+
+
 def _is_there(name: str) -> bool:
-    """A program on the path, or a Python package written as ``module:name``."""
+    """A program on the path, a Python package written as ``module:name``, or a right written as ``right:name``."""
     kind, _, module = name.rpartition(":")
     if not kind:
         return shutil.which(name) is not None
+    if kind == "right":
+        program = RIGHTS[module]
+        return (
+            bool(shutil.which(program[0])) and not subprocess.run(program, capture_output=True, check=False).returncode
+        )
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # a parent package is missing
@@ -30,7 +45,7 @@ def _is_there(name: str) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "needs(program or module:name, ...): left out, and counted, where it is not installed"
+        "markers", "needs(program, module:name or right:name, ...): left out, and counted, where it is not installed"
     )
 
 
@@ -54,3 +69,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"gap: {count} tests left out because {program} is not installed")
     if GAPS and os.environ.get("CLMR_NO_GAPS"):
         terminalreporter.write_line("gap: CLMR_NO_GAPS is set, so this run fails")
+
+
+@pytest.fixture
+def ceph(s3_server: Server) -> Ceph:
+    """The S3 server, to be stopped, paused and filled; only for tests that need radosgw."""
+    assert isinstance(s3_server, Ceph)
+    return s3_server

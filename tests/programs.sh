@@ -2,7 +2,7 @@
 # The programs of other people that the tests compare against. Where this is root with apt they are installed;
 # elsewhere the missing ones are named here, and the tests that need them are counted at the end of the run.
 missing=""
-for program in sox ffmpeg; do
+for program in sox ffmpeg chromium ceph-mon ceph-osd radosgw; do  # each in the Debian package of its name
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -z "$missing" ] && exit 0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from clmr.errors import SourceError
 from sharding.faults import Fault
+from sharding.storage import Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """One file to attempt."""
+    """One track to attempt: a file, or several that are joined."""
 
     key: str
     """Its name in the shards, ``[0-9a-z_-]{1,64}``."""
@@ -22,21 +23,48 @@ class Recording:
     split: str
     labels: tuple[str, ...]
     """In the order of the vocabulary."""
-    path: Path
-    source: str
-    """Its path below the source folder, as text that is valid Unicode."""
+    parts: tuple[str, ...]
+    """Its files, by their names below the source folder, joined in this order."""
     fault: Fault | None = None
     """Known before reading it: why it is left out."""
+    sha1: str = ""
+    """Of its one file, in hex, where the data set states it; a file of another content is left out."""
+
+    @property
+    def source(self) -> str:
+        """Its files as text that is valid Unicode, one name per line."""
+        return "\n".join(map(readable_name, self.parts))
 
 
-@dataclass(frozen=True)
+def readable_name(name: str) -> str:
+    r"""A file name as valid Unicode: bytes of it that are not UTF-8 become ``\xNN``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
-    """What is known of a recording's file without decoding it."""
+    """What is known of a recording's files without decoding them."""
 
     seconds: float = 0.0
     """The length that the header states; 0 where it states none."""
     bytes: int = 0
-    """Size of the file; 0 where there is none."""
+    """Of all its files; 0 where there is none."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a data set."""
+
+    source: Place
+    """Folder of the recordings and of whatever describes them."""
+    seed: int = 0
+    """Of splits that are drawn."""
+    unit: str = "clip"
+    """``song``: clips of one song are joined to one track; ``clip``: every file is a track."""
+    variant: str = ""
+    """Which of the data set's documented versions; empty for its usual one."""
+    jobs: int = 1
+    """Processes, where a catalog takes work."""
 
 
 @dataclass(frozen=True)

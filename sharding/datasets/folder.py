@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from clmr.errors import SourceError
-from sharding.datasets.catalog import Catalog, Recording
+from sharding.datasets.catalog import Catalog, Recording, readable_name
 from sharding.datasets.labels_csv import LabelRow, Labels, read_labels
-from sharding.datasets.tree import Tree, make_key, readable_name, walk
+from sharding.datasets.tree import Tree, make_key, walk
 from sharding.faults import Fault
+from sharding.storage import Place
 
 LABELS_FILE = "labels.csv"
 UNLABELLED = LabelRow(frozenset(), None, None)
 
 
-def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
+def read_folder(dataset: str, source: Place, seed: int) -> Catalog:
     """List a folder's recordings.
 
     Every audio file is a recording, and so is every row of ``labels.csv`` whose file is not there, and every folder
@@ -30,20 +29,13 @@ def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
     Raises:
         SourceError: no such folder, no audio in it, or a ``labels.csv`` that cannot be used.
     """
-    if not source.is_dir():
-        raise SourceError(f"{source} is not a folder; give one that holds audio files (mp3, ogg, opus, flac, wav ...)")
-    tree = walk(source)
-    if "" in tree.closed:
-        raise SourceError(f"{source} cannot be listed: permission denied; change its mode or run as its owner")
-    listing = source / LABELS_FILE
-    if os.path.lexists(listing) and not listing.is_file():
-        raise SourceError(f"{listing} is not a file (a folder, or a link that leads nowhere); mend or remove it")
-    labels = read_labels(listing) if listing.is_file() else Labels({}, has_splits=False)
-    labels = replace(labels, rows=match_rows(labels.rows, [*tree.audio, *tree.others], listing))
+    tree = walk_tree(source)
+    labels = _labels(source, tree)
+    labels = replace(labels, rows=match_rows(labels.rows, [*tree.audio, *tree.others], source.address(LABELS_FILE)))
     names = sorted({*tree.audio, *labels.rows})
     if not names and not tree.closed:
         raise SourceError(
-            f"{source} holds no audio among its {len(tree.others)} files; "
+            f"{source.name} holds no audio among its {len(tree.others)} files; "
             f"expected mp3, ogg, opus, flac, wav, aiff or au files, in any subfolders"
         )
     vocabulary = tuple(sorted(set().union(*(row.tags for row in labels.rows.values()))))
@@ -57,12 +49,40 @@ def read_folder(dataset: str, source: Path, seed: int) -> Catalog:
         split = (row.split or "train") if labels.has_splits else splits[songs[name]]
         fault = Fault.UNLISTED if name in unlisted else Fault.UNREADABLE if name in tree.closed else None
         tags = tuple(sorted(row.tags))
-        return Recording(make_key(name), songs[name], split, tags, source / name, readable_name(name), fault)
+        return Recording(make_key(name), songs[name], split, tags, (name,), fault)
 
     return Catalog(dataset, vocabulary, tuple(map(recording, rows)), _count_ignored(tree, labels))
 
 
-def match_rows(rows: Mapping[str, LabelRow], files: Iterable[str], listing: Path) -> dict[str, LabelRow]:
+def walk_tree(source: Place) -> Tree:
+    """List a source folder, which has to be there.
+
+    Raises:
+        SourceError: it is not, or may not be listed.
+    """
+    if source.root and not source.root.is_dir():
+        raise SourceError(
+            f"{source.name} is not a folder; give one that holds audio files (mp3, ogg, opus, flac, wav ...)"
+        )
+    tree = walk(source)
+    if "" in tree.closed:
+        raise SourceError(f"{source.name} cannot be listed: permission denied; change its mode or run as its owner")
+    return tree
+
+
+def _labels(source: Place, tree: Tree) -> Labels:
+    path = source.address(LABELS_FILE)
+    if LABELS_FILE not in tree.others and not (source.root and (source.root / LABELS_FILE).is_dir()):
+        return Labels({}, has_splits=False)
+    try:
+        return read_labels(source.read(LABELS_FILE), path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise SourceError(
+            f"{path} is not a file (a folder, or a link that leads nowhere); mend or remove it"
+        ) from error
+
+
+def match_rows(rows: Mapping[str, LabelRow], files: Iterable[str], listing: str) -> dict[str, LabelRow]:
     """The rows by the names of their files, which may write the same text in another Unicode form.
 
     Some systems store `é` as one code point (NFC), others as `e` and an accent (NFD); a file of exactly the row's name

@@ -11,10 +11,10 @@ with the same song_id are versions or parts of one song, and stand in one split.
 from __future__ import annotations
 
 import csv
+import io
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from clmr.errors import SourceError
 from sharding.format import SPLITS
@@ -43,15 +43,15 @@ class Labels:
     has_splits: bool
 
 
-def read_labels(path: Path) -> Labels:
-    """Read and check a ``labels.csv``.
+def read_labels(data: bytes, path: str) -> Labels:
+    """Check the bytes of a ``labels.csv``; ``path`` names it in errors.
 
     Raises:
         SourceError: names the line and what is wrong with it.
     """
     rows: dict[str, LabelRow] = {}
     splits: dict[str, tuple[str | None, int]] = {}  # by song: its split, and the line that said so
-    lines = _lines(path)
+    lines = _lines(data, path)
     _, header = next(lines, (1, []))
     columns = _columns(header, path)
     for number, cells in lines:
@@ -76,7 +76,7 @@ def read_labels(path: Path) -> Labels:
     return Labels(rows, has_splits="split" in columns)
 
 
-def _columns(header: list[str], path: Path) -> list[str]:
+def _columns(header: list[str], path: str) -> list[str]:
     """The checked names of the columns."""
     columns = [name.strip().lower() for name in header]
     for separator in (";", "\t"):
@@ -91,28 +91,20 @@ def _columns(header: list[str], path: Path) -> list[str]:
     return columns
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _lines(data: bytes, path: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is not blank."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-        except UnicodeDecodeError as error:
-            line = path.read_bytes().count(b"\n", 0, _offset(path)) + 1
-            raise SourceError(f"{path} line {line}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
-        except csv.Error as error:
-            raise SourceError(f"{path} line {reader.line_num}: not CSV ({error})") from error
-
-
-def _offset(path: Path) -> int:
-    """The first byte of a file that is not UTF-8."""
     try:
-        path.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return error.start
-    return 0
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SourceError(f"{path} line {line}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise SourceError(f"{path} line {reader.line_num}: not CSV ({error})") from error
 
 
 def _relative(name: str, where: str) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+
+from sharding.datasets.catalog import readable_name
+from sharding.storage import Place
 
 # Read by libsndfile, and some it does not read: those are attempted and counted as undecodable, not passed over.
 AUDIO_EXTENSIONS = frozenset(
@@ -32,53 +36,14 @@ class Tree:
     """Folders that cannot be listed."""
 
 
-def walk(root: Path) -> Tree:
-    """List a tree, following symbolic links; every folder is listed once, so loops of links end.
-
-    A folder that lies in the tree and is also linked to is listed under its own name.
-    """
+def walk(source: Place) -> Tree:
+    """List a folder's files, by kind."""
+    listing = source.walk()
     audio: list[str] = []
     others: list[str] = []
-    closed: list[str] = []
-    listed: set[tuple[int, int]] = set()
-    waiting: list[str] = [""]
-    links: list[str] = []
-    while waiting or links:
-        if not waiting:  # folders of the tree first, then, in order, what links lead to
-            links.sort(reverse=True)
-            waiting.append(links.pop())
-        folder = waiting.pop()
-        try:
-            status = (root / folder).stat()
-            if (status.st_dev, status.st_ino) in listed:
-                continue
-            listed.add((status.st_dev, status.st_ino))
-            with os.scandir(root / folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError:
-            closed.append(folder)
-            continue
-        for entry in entries:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if _is_folder(entry):
-                (links if entry.is_symlink() else waiting).append(name)
-            elif Path(entry.name).suffix.lower() in AUDIO_EXTENSIONS:
-                audio.append(name)
-            else:
-                others.append(name)
-    return Tree(tuple(sorted(audio)), tuple(sorted(others)), tuple(sorted(closed)))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
-def readable_name(relative: str) -> str:
-    r"""A path as valid Unicode: bytes of a name that are not UTF-8 become ``\xNN``."""
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+    for name in listing.files:
+        (audio if posixpath.splitext(name)[1].lower() in AUDIO_EXTENSIONS else others).append(name)
+    return Tree(tuple(audio), tuple(others), listing.closed)
 
 
 def make_key(relative: str) -> str:

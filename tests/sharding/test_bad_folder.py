@@ -57,7 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, music: Music, write: Write)
         put(f"cut.{extension}", data[: len(data) * 8 // 10], "truncated")
     put("page.mp3", b"<!doctype html>" + b"<p>404</p>" * 3000, "undecodable")
     put("cover.mp3", b"\xff\xd8\xff\xe0" + np.random.default_rng(0).bytes(50_000), "undecodable")
-    put("video.m4a", b"\0\0\0\x20ftypM4A " + bytes(50_000), "unsupported")
+    put("video.m4a", b"\0\0\0\x20ftypM4A " + bytes(50_000), "truncated")
+    put("monkey.ape", b"MAC \x96\x0f\0\0" + bytes(50_000), "unsupported")
     for name, samples, reason in (
         ("short.wav", music(2.6, 22050, 1), "too_short"),
         ("no frames.wav", np.zeros((0, 1)), "too_short"),
@@ -92,8 +93,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, music: Music, write: Write)
     return root, bad
 
 
-def test_every_file_is_in_or_named(folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Sharder) -> None:
+def test_every_file_is_in_or_named(
+    folder: tuple[Path, dict[str, str]], tmp_path: Path, sharder: Sharder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, bad = folder
+    monkeypatch.setenv("PATH", "")  # no ffmpeg, whether it is installed or not
     done = sharder("build", "folder", "--source", source, "--out", tmp_path / "shards", "--jobs", 2)
     reasons = Counter(bad.values())
     assert done.returncode == 0, done.stderr
@@ -101,10 +105,10 @@ def test_every_file_is_in_or_named(folder: tuple[Path, dict[str, str]], tmp_path
     found = len(list((tmp_path / "shards").rglob("*.tar")))
     assert done.stdout == (
         f"written {len(GOOD)} of {len(GOOD) + len(bad)} tracks, 0.0 h, {found} shards; "
-        f"skipped {len(bad)}: {counted}; ignored 3 files that are not audio\n"
+        f"skipped {len(bad)}: {counted}; ignored 3 other files\n"
     )
     assert f"warning: skipped {len(bad)}: {counted}" in done.stderr
-    assert "; missing: rows of labels.csv, or links, without a file; unsupported: convert them, " in done.stderr
+    assert "; missing: recordings that the annotation names, or links, without a file; unreadable: no permission, or" in done.stderr
     assert f"`python -m sharding ls --json {tmp_path / 'shards'}` lists every one\n" in done.stderr
     # Nothing but the progress and the warning: the remarks of the C libraries are not to be heard.
     lines = filter(None, map(str.strip, done.stderr.replace("\r", "\n").split("\n")))

@@ -196,6 +196,8 @@ def test_a_changed_source_is_built_again(corpus: Path, tmp_path: Path) -> None:
     labels = (source / "labels.csv").read_text(encoding="utf-8").splitlines()
     (source / "labels.csv").write_text("\n".join(line for line in labels if ",test," not in line), encoding="utf-8")
     again = build(source, tmp_path / "shards", settings, jobs=2)
+    assert first.manifest
+    assert again.manifest
     assert (first.manifest.attempted, again.manifest.attempted) == (14, 14)
     assert dict(again.manifest.skipped) == {"unlisted": 3}
     assert not list((tmp_path / "shards/test").glob("*.tar"))
@@ -249,6 +251,8 @@ def test_a_recording_replaced_by_one_of_the_same_length_is_noticed(
     assert path.stat().st_size != before
     again = build(tmp_path / "source", tmp_path / "shards", BuildSettings("folder"), jobs=1)
     assert again.kept == 0
+    assert first.manifest
+    assert again.manifest
     assert again.manifest.shards != first.manifest.shards
 
 

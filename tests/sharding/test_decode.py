@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import sharding.decode
-from sharding.decode import decode, decoder_versions, probe, quantise, read_source
+from clmr.errors import StorageError
+from sharding.decode import decode, decode_parts, decoder_versions, quantise, read_source
 from sharding.faults import Fault, RecordingError
+from sharding.storage import LocalPlace
+from tests.sharding.refusals import fault_of, wav
 
 Float = npt.NDArray[np.floating]
 
@@ -26,12 +31,6 @@ DECODER_AGREES = 78.0
 RESAMPLER_AGREES = 75.0
 TONE_SURVIVES = 0.1
 TONE_VANISHES = -90.0
-
-
-def fault_of(data: bytes, rate: int = 22050, shortest: int = 1) -> Fault:
-    with pytest.raises(RecordingError) as caught:
-        decode(data, rate, shortest)
-    return caught.value.fault
 
 
 def agreement(found: Float, reference: Float, edge: int = 2000) -> float:
@@ -44,12 +43,6 @@ def agreement(found: Float, reference: Float, edge: int = 2000) -> float:
 def run_to_floats(*command: str | Path) -> Float:
     done = subprocess.run([str(part) for part in command], capture_output=True, check=True)
     return np.frombuffer(done.stdout, np.float32)
-
-
-def wav(samples: npt.ArrayLike, rate: int = 22050, subtype: str = "PCM_16", form: str = "WAV") -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, np.asarray(samples), rate, subtype, format=form)
-    return file.getvalue()
 
 
 # --- what comes out -------------------------------------------------------------------------------------------
@@ -140,10 +133,11 @@ def test_blocks_do_not_show(clips: dict[str, Path], monkeypatch: pytest.MonkeyPa
             assert np.array_equal(decode(path.read_bytes(), 22050).pcm, whole.pcm)
 
 
-def test_channels_are_averaged() -> None:
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_channels_are_averaged(channels: int) -> None:
     random = np.random.default_rng(0)
-    eight = random.integers(-1000, 1000, (5000, 8)).astype(np.int16) * 8
-    assert np.array_equal(decode(wav(eight), 22050).pcm, eight.astype(int).sum(axis=1) // 8)
+    samples = random.integers(-1000, 1000, (100_000, channels)).astype(np.int16) * channels
+    assert np.array_equal(decode(wav(samples), 22050).pcm, samples.astype(int).sum(axis=1) // channels)
 
 
 def test_what_is_beyond_16_bits_is_clipped_and_counted() -> None:
@@ -189,6 +183,61 @@ def test_a_flac_of_unknown_length_is_read_to_its_end(clips: dict[str, Path]) -> 
     assert np.array_equal(decode(bytes(data), 22050).pcm, known)
 
 
+# --- recordings of several files ---------------------------------------------------------------------------------
+
+
+def test_parts_are_joined_as_if_each_were_decoded_alone(clips: dict[str, Path]) -> None:
+    """An MP3 song of 29 s clips, say; formats and rates may differ."""
+    parts = [clips[extension].read_bytes() for extension in ("mp3", "opus", "wav", "flac")]
+    joined = decode_parts(parts, 16000)
+    alone = [decode(part, 16000) for part in parts]
+    assert np.array_equal(joined.pcm, np.concatenate([part.pcm for part in alone]))
+    assert joined.peak == max(part.peak for part in alone)
+
+
+def test_only_the_whole_has_to_be_long_and_loud_enough() -> None:
+    silence, tone = wav(np.zeros(1000)), wav([0.5, 2.0, -3.0, 0.25], subtype="FLOAT")
+    parts = [silence, tone, silence, wav([]), tone]
+    joined = decode_parts(parts, 22050, shortest=2008)
+    assert (len(joined.pcm), joined.peak, joined.clipped) == (2008, 32768, 4)
+    for bad, shortest, fault in (
+        (parts, 2009, Fault.TOO_SHORT),
+        ([silence, silence], 1, Fault.SILENT),
+        ([], 1, Fault.TOO_SHORT),
+    ):
+        with pytest.raises(RecordingError) as caught:
+            decode_parts(bad, 22050, shortest)
+        assert caught.value.fault is fault
+
+
+def test_one_bad_part_is_the_fault_of_the_whole_and_nothing_more_is_read() -> None:
+    read = []
+
+    def parts() -> Iterator[bytes]:
+        for number, part in enumerate([wav([0.5]), b"<html>", wav([0.5])]):
+            read.append(number)
+            yield part
+
+    with pytest.raises(RecordingError) as caught:
+        decode_parts(parts(), 22050)
+    assert caught.value.fault is Fault.UNDECODABLE
+    assert read == [0, 1]
+
+
+def test_more_than_a_wav_file_holds_is_refused_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding.decode, "LONGEST_SAMPLES", 1000)
+    assert len(decode_parts([wav(np.ones(500)), wav(np.ones(500))], 22050).pcm) == 1000
+
+    def parts() -> Iterator[bytes]:
+        yield wav(np.ones(500))
+        yield wav(np.ones(501))
+        raise AssertionError
+
+    with pytest.raises(RecordingError) as caught:
+        decode_parts(parts(), 22050)
+    assert caught.value.fault is Fault.TOO_LONG
+
+
 # --- what is refused ------------------------------------------------------------------------------------------
 
 
@@ -198,6 +247,7 @@ def test_faults() -> None:
     for value in (np.nan, np.inf, -np.inf):
         broken[11000] = value
         assert fault_of(wav(broken, subtype="FLOAT")) is Fault.NOT_FINITE
+    assert fault_of(wav(np.full(22050, 3e38), 44100, "FLOAT")) is Fault.NOT_FINITE
     assert fault_of(wav(np.zeros(22050))) is Fault.SILENT
     assert fault_of(wav(tone), shortest=22051) is Fault.TOO_SHORT
     assert len(decode(wav(tone), 22050, shortest=22050).pcm) == 22050
@@ -205,19 +255,6 @@ def test_faults() -> None:
     assert fault_of(wav(tone, rate=10)) is Fault.UNDECODABLE
     assert fault_of(b"<html>this is not music</html>" * 1000) is Fault.UNDECODABLE
     assert fault_of(np.random.default_rng(0).bytes(300_000)) is Fault.UNDECODABLE
-
-
-@pytest.mark.parametrize("extension", ["wav", "aiff", "au", "flac", "ogg", "opus"])
-@given(share=st.floats(0.02, 1.0, exclude_max=True))
-def test_a_file_cut_anywhere_is_truncated(clips: dict[str, Path], extension: str, share: float) -> None:
-    data = clips[extension].read_bytes()
-    assert fault_of(data[: int(share * len(data))]) is Fault.TRUNCATED
-
-
-@given(share=st.floats(0.05, 0.97))
-def test_an_mp3_that_lacks_promised_frames_is_truncated(clips: dict[str, Path], share: float) -> None:
-    data = clips["mp3"].read_bytes()
-    assert fault_of(data[: int(share * len(data))]) is Fault.TRUNCATED
 
 
 @pytest.mark.parametrize("path", ["absent.wav", "dangling.wav", "loop.wav", "folder.wav", "pipe.wav", "empty.wav"])
@@ -229,9 +266,8 @@ def test_what_cannot_be_read(tmp_path: Path, path: str) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     expected = {"absent.wav": Fault.MISSING, "dangling.wav": Fault.MISSING, "empty.wav": Fault.EMPTY}
     with pytest.raises(RecordingError) as caught:
-        read_source(tmp_path / path)
+        read_source(LocalPlace(tmp_path), path)
     assert caught.value.fault is expected.get(path, Fault.UNREADABLE)
-    assert probe(tmp_path / path).seconds == 0.0
 
 
 def test_a_file_without_permission_is_unreadable(not_root: Path) -> None:
@@ -239,18 +275,26 @@ def test_a_file_without_permission_is_unreadable(not_root: Path) -> None:
     path.write_bytes(wav([0.5]))
     path.chmod(0)
     with pytest.raises(RecordingError) as caught:
-        read_source(path)
+        read_source(LocalPlace(not_root), path.name)
     assert caught.value.fault is Fault.UNREADABLE
-    assert probe(path).seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("failure", "fault"),
+    [(FileNotFoundError(2, "no"), Fault.MISSING), (PermissionError(13, "no"), Fault.UNREADABLE)],
+)
+def test_what_a_bucket_does_not_hold_or_give(failure: OSError, fault: Fault) -> None:
+    with pytest.raises(RecordingError) as caught:
+        read_source(Mock(root=None, read=Mock(side_effect=failure)), "song.mp3")
+    assert caught.value.fault is fault
+
+
+def test_a_bucket_that_does_not_answer_is_no_fault_of_the_recording() -> None:
+    with pytest.raises(StorageError, match="no answer"):
+        read_source(Mock(root=None, read=Mock(side_effect=StorageError("no answer"))), "song.mp3")
 
 
 # --- around it ------------------------------------------------------------------------------------------------
-
-
-def test_probing_estimates_the_length(clips: dict[str, Path]) -> None:
-    for path in clips.values():
-        assert probe(path).seconds == pytest.approx(4.0, rel=0.01)
-        assert probe(path).bytes == path.stat().st_size
 
 
 def test_versions_name_decoder_and_resampler() -> None:

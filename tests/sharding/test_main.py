@@ -47,8 +47,10 @@ def test_mistakes_are_one_line(tmp_path: Path, sharder: Sharder) -> None:
     for arguments, message in (
         (("build", "nothing", "--source", tmp_path), "error: 'nothing' is no data set; one of folder, demo"),
         (("build", "folder", "--source", tmp_path / "gone"), f"error: {tmp_path}/gone is not a folder"),
-        (("build", "folder", "--out", "s3://bucket/x"), "error: s3://bucket/x: shards on object storage"),
-        (("build", "folder", "--source", "http://x/y"), "error: --source http://x/y: URLs are not supported yet"),
+        (("build", "folder", "--out", "ftp://host/x"), "error: ftp://: not a kind of storage that is known (s3://,"),
+        (("build", "folder", "--out", "s3://"), "error: s3://: names no bucket"),
+        (("build", "gtzan", "--unit", "song"), "error: "),
+        (("build", "fma", "--variant", "tiny"), "error: "),
         (
             ("ls", tmp_path),
             f"error: {tmp_path}/manifest.json is missing: no shards, or an unfinished build; build them with `python",

@@ -121,4 +121,6 @@ def test_shards_and_recordings_do_not_lie_in_one_another(
 def test_a_second_build_in_the_same_folder_is_refused(corpus: Path, tmp_path: Path) -> None:
     with claimed(tmp_path), pytest.raises(ConfigError, match=f"another process is working in {tmp_path}"):
         build(corpus, tmp_path, SETTINGS, jobs=1)
-    assert build(corpus, tmp_path, SETTINGS, jobs=1).manifest.written == 14
+    manifest = build(corpus, tmp_path, SETTINGS, jobs=1).manifest
+    assert manifest
+    assert manifest.written == 14

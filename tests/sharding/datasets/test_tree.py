@@ -8,8 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharding.datasets.tree import make_key, readable_name, walk
+from sharding.datasets.catalog import readable_name
+from sharding.datasets.tree import make_key, walk
 from sharding.format import KEY_PATTERN
+from sharding.storage import LocalPlace
 
 
 def fill(root: Path, *names: str) -> None:
@@ -20,7 +22,7 @@ def fill(root: Path, *names: str) -> None:
 
 def test_audio_by_extension_in_sorted_order(tmp_path: Path) -> None:
     fill(tmp_path, "b/x.MP3", "b/a.b.c.flac", "日本/ä.Opus", "notes.txt", "b/cover.jpg", "mp3", ".mp3", "z.m4a")
-    tree = walk(tmp_path)
+    tree = walk(LocalPlace(tmp_path))
     assert tree.audio == ("b/a.b.c.flac", "b/x.MP3", "z.m4a", "日本/ä.Opus")
     assert tree.others == (".mp3", "b/cover.jpg", "mp3", "notes.txt")
     assert tree.closed == ()
@@ -39,14 +41,14 @@ def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
     (music / "one.wav").symlink_to("two.wav")
     (music / "two.wav").symlink_to("one.wav")
     (music / "gone.wav").symlink_to("nowhere.wav")
-    tree = walk(music)
+    tree = walk(LocalPlace(music))
     assert tree.audio == ("gone.wav", "loop.wav", "one.wav", "out/c.wav", "real/a.wav", "real/deep/b.wav", "two.wav")
 
 
 def test_a_folder_that_cannot_be_listed_is_told(not_root: Path) -> None:
     fill(not_root, "open/a.wav", "shut/b.wav")
     (not_root / "shut").chmod(0)
-    tree = walk(not_root)
+    tree = walk(LocalPlace(not_root))
     (not_root / "shut").chmod(0o755)
     assert tree.audio == ("open/a.wav",)
     assert tree.closed == ("shut",)

@@ -1,0 +1,107 @@
+"""Do receipts, ``index.parquet`` and ``manifest.json`` say the same? No shard is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clmr.errors import ShardError
+from sharding.assemble import concatenate, summarise
+from sharding.format import INDEX_SCHEMA, Manifest, read_index
+from sharding.ownership import SHARD_FILE
+from sharding.receipt import Receipt, read_note, read_receipt
+from sharding.resume import read_receipts
+from sharding.storage import Place
+
+
+def check_receipts(root: Place, manifest: Manifest, files: Mapping[str, int]) -> dict[str, Receipt]:
+    """The receipts by the names of their tars, in the order of the index; each agrees with the manifest.
+
+    Args:
+        root: folder of the shards.
+        manifest: of the folder.
+        files: name and bytes of all files in the folders of the splits.
+
+    Raises:
+        ShardError: names the first receipt that is missing, damaged or disagrees, or the first file without one.
+    """
+    expected = {**manifest.settings, **manifest.software}
+    listed = {shard.name: shard for shard in manifest.shards}
+    read = read_receipts(root)
+    receipts: dict[str, Receipt] = {}
+    for file in (name for name in files if name.endswith(".parquet") and SHARD_FILE.fullmatch(name.partition("/")[2])):
+        path, stem = root.address(file), file.removesuffix(".parquet")
+        receipt = read[stem] if stem in read else read_receipt(root, file)  # the latter says what is wrong with it
+        for setting in sorted({*expected, *receipt.settings}):
+            if receipt.settings.get(setting) != expected.get(setting):
+                raise ShardError(
+                    f"{path} was built with {setting} {receipt.settings.get(setting)}, "
+                    f"manifest.json says {expected.get(setting)}: delete the one that is wrong and build again"
+                )
+        entry = listed.get(f"{stem}.tar")
+        if receipt.shard != entry:
+            raise ShardError(
+                f"{root.address('manifest.json')} has {entry}, but {path} has {receipt.shard}; {remedy(path)}"
+            )
+        receipts[f"{stem}.tar"] = receipt
+    for name in listed:
+        if name not in receipts:
+            receipt_name = f"{name.rpartition('/')[2].removesuffix('.tar')}.parquet"
+            raise ShardError(f"{root.address(name)}: its receipt {receipt_name} is missing; build again")
+    if not receipts:
+        raise ShardError(f"{root.name} has no receipts; build again")
+    for file in files:
+        found = receipts.get(f"{file.rpartition('.')[0]}.tar")
+        if file.endswith((".tar", ".idx")) and file.partition("/")[2][0].isdigit() and not (found and found.shard):
+            raise ShardError(f"{root.address(file)} belongs to no receipt; delete it and build again")
+    return receipts
+
+
+def check_index(root: Place, manifest: Manifest, by_name: Mapping[str, Receipt]) -> None:
+    """The index is the receipts' rows, one after the other, and the manifest says of it what it is.
+
+    Raises:
+        ShardError: names the first row and column, or the entry of the manifest, that is wrong.
+    """
+    path = root.address("index.parquet")
+    index = read_index(root, "index.parquet")
+    receipts = list(by_name.values())
+    expected = concatenate(receipts)
+    if not index.replace_schema_metadata().equals(expected):
+        raise ShardError(_first_difference(path, index, expected))
+    labels = tuple(read_note(path, index).get("labels", ()))
+    summary = summarise(receipts, labels, manifest.settings, manifest.software)
+    for name, value in vars(summary).items():
+        if getattr(manifest, name) != value:
+            raise ShardError(
+                f"{root.address('manifest.json')}: {name} is {getattr(manifest, name)!r}, the shards say {value!r}; "
+                f"build again"
+            )
+    for name, receipt in by_name.items():
+        used = pc.unique(receipt.rows["labels"].combine_chunks().flatten()).to_pylist()
+        stray = set(used) - set(labels)
+        if stray:
+            raise ShardError(
+                f"{path} has labels of {name} outside the vocabulary: {', '.join(sorted(stray)[:5])}; "
+                f"{remedy(root.address(name))}"
+            )
+
+
+def _first_difference(path: str, index: pa.Table, expected: pa.Table) -> str:
+    for number in range(min(index.num_rows, expected.num_rows)):
+        if index.slice(number, 1).equals(expected.slice(number, 1)):
+            continue
+        row, right = index.slice(number, 1).to_pylist()[0], expected.slice(number, 1).to_pylist()[0]
+        column = next(column for column in INDEX_SCHEMA.names if row[column] != right[column])
+        return (
+            f"{path} row {number} ({right['key']}): {column} is {row[column]!r}, its receipt says {right[column]!r}; "
+            f"build again"
+        )
+    return f"{path} has {index.num_rows} rows, the receipts have {expected.num_rows}; build again"
+
+
+def remedy(path: str) -> str:
+    """What makes a shard whole again: a build keeps every shard that has a receipt."""
+    return f"delete {path.rpartition('.')[0]}.parquet and build again"

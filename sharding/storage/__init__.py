@@ -1,0 +1,28 @@
+"""Where files are: on a file system or in a bucket. One interface, :class:`Place`, for both."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from sharding.storage.local import LocalPlace
+from sharding.storage.place import Listing, Place, Writer
+
+__all__ = ["Listing", "LocalPlace", "Place", "Writer", "place_at"]
+
+URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def place_at(where: str | os.PathLike[str] | Place) -> Place:
+    """The folder that a path or a URL names.
+
+    Raises:
+        ConfigError: a URL of a kind that is not known, or one with a credential in it.
+    """
+    if isinstance(where, Place):
+        return where
+    if URL.match(os.fspath(where)):
+        from sharding.storage.bucket import ObjectPlace  # obstore is loaded where it is needed
+
+        return ObjectPlace(os.fspath(where))
+    return LocalPlace(where)
