@@ -1,6 +1,6 @@
 """Clips per second from recordings to shards, against one ffmpeg process per file, on the same files in one run.
 
-python -m benchmarks.sharder            about 6 minutes; writes benchmarks/results/sharder-MACHINE.{json,md}
+python -m benchmarks.sharder            about 7 minutes; writes benchmarks/results/sharder-MACHINE.{json,md}
 python -m benchmarks.sharder --quick    about a minute, for a look; writes nothing
 """
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -20,18 +20,28 @@ from pathlib import Path
 
 import click
 
-from benchmarks.clips import KINDS, PREVIEW, SECONDS, write_clip, write_corpus
+from benchmarks.clips import KINDS, MTAT, PREVIEW, SECONDS, write_clip, write_corpus
 from benchmarks.report import Spread, markdown_table, ratio, write_results
 from sharding.decode import decode
 from sharding.ffmpeg import ffmpeg_version
 
 SAMPLE_RATE = 22050  # Hz
 RATES = (22050, 16000, 8000)
-JOBS = (1, 2)
-DISTINCT = 24  # pieces of music among the clips
-FEW = 2 * max(JOBS)  # clips of a build that is all start-up
+CORPORA = {"as the Million Song Dataset's": PREVIEW, "as MagnaTagATune's": MTAT}
+SONGS = 24
+FEW = 4  # clips of a build that is all start-up
 PACKAGES = ("soundfile", "soxr", "numpy")
+
+Rates = Mapping[tuple[str, int], Spread]
+"""Clips per second of each contender with a number of jobs."""
 BUILD, WHOLE, FFMPEG, ALONE = "build", "build with start-up", "ffmpeg per file", "decode alone"
+BUILD_TIMES = {
+    "ffmpeg per file, 2 jobs": ((BUILD, 2), (FFMPEG, 2), 3.0),
+    "itself with 1 job, with 2": ((BUILD, 2), (BUILD, 1), 1.8),
+    "decode alone, 1 job": ((BUILD, 1), (ALONE, 1), 0.8),
+    "decode alone, 2 jobs": ((BUILD, 2), (ALONE, 2), 0.8),
+}
+"""What the build is compared with: its own figure, the other's, and the aim."""
 
 
 def build_seconds(source: Path, out: Path, jobs: int) -> float:
@@ -73,31 +83,42 @@ def decode_seconds(paths: Sequence[Path], jobs: int) -> float:
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         list(pool.map(samples_of, paths[: 4 * jobs]))
         start = time.perf_counter()
-        list(pool.map(samples_of, paths, chunksize=8))
+        list(pool.map(samples_of, paths, chunksize=4))
         return time.perf_counter() - start
 
 
-def measure(folder: Path, clips: int, rounds: int) -> dict[tuple[str, int], Spread]:
-    """Clips per second of every contender with every number of jobs, taking turns."""
-    paths = write_corpus(folder / "clips", clips, DISTINCT)
-    write_corpus(folder / "few", FEW, FEW)
-    out = folder / "out"
-    rates: dict[tuple[str, int], list[float]] = {}
+def measure(folder: Path, paths: Sequence[Path], few: Path) -> dict[tuple[str, int], float]:
+    """Clips per second of every contender, once."""
+    out, clips = folder / "out", len(paths)
+    seconds = {}
+    for jobs in (1, 2):
+        seconds[WHOLE, jobs] = build_seconds(paths[0].parent, out, jobs)
+        # What a build of a few clips takes is start-up: nothing beside a corpus of hours, much beside this one.
+        rest = seconds[WHOLE, jobs] - build_seconds(few, out, jobs)
+        seconds[BUILD, jobs] = rest * clips / (clips - FEW)
+        seconds[ALONE, jobs] = decode_seconds(paths, jobs)
+    seconds[FFMPEG, 2] = ffmpeg_seconds(paths, out, 2)
+    return {key: clips / taken for key, taken in sorted(seconds.items())}
+
+
+def measure_corpora(folder: Path, clips: int, rounds: int) -> dict[str, Rates]:
+    """Every corpus and contender, taking turns."""
+    corpora = {
+        name: (write_corpus(folder / str(number), kind, clips, SONGS), folder / f"few {number}")
+        for number, (name, kind) in enumerate(CORPORA.items())
+    }
+    for name, (_, few) in corpora.items():
+        write_corpus(few, CORPORA[name], FEW, FEW)
+    found: dict[str, list[dict[tuple[str, int], float]]] = {name: [] for name in corpora}
     for number in range(rounds):
-        for jobs in JOBS:
-            whole = build_seconds(folder / "clips", out, jobs)
-            start_up = build_seconds(folder / "few", out, jobs)
-            seconds = {
-                # What a build of a few clips takes is start-up; in a corpus of any size it is nothing.
-                (BUILD, jobs): (whole - start_up) * clips / (clips - FEW),
-                (WHOLE, jobs): whole,
-                (ALONE, jobs): decode_seconds(paths, jobs),
-                (FFMPEG, jobs): ffmpeg_seconds(paths, out, jobs),
-            }
-            for key, taken in seconds.items():
-                rates.setdefault(key, []).append(clips / taken)
-                click.echo(f"round {number + 1} of {rounds}: {key[0]:<20} {jobs} jobs {clips / taken:>8.1f} clips/s")
-    return {key: Spread.of(measured) for key, measured in rates.items()}
+        for name, (paths, few) in corpora.items():
+            found[name].append(measure(folder, paths, few))
+            for (contender, jobs), rate in found[name][-1].items():
+                click.echo(f"round {number + 1} of {rounds}: {name}, {contender}, {jobs} jobs: {rate:.1f} clips/s")
+    return {
+        name: {key: Spread.of([measured[key] for measured in several]) for key in several[0]}
+        for name, several in found.items()
+    }
 
 
 def milliseconds(action: Callable[[], object]) -> float:
@@ -126,71 +147,60 @@ def measure_kinds(folder: Path, repeats: int) -> list[list[str]]:
     return rows
 
 
-def aims(rates: dict[tuple[str, int], Spread]) -> dict[str, tuple[Spread, float]]:
-    """What was to be reached: the ratio measured, and the aim."""
-    few, many = JOBS
-    return {
-        f"against ffmpeg, {many} jobs each": (ratio(rates[BUILD, many], rates[FFMPEG, many]), 3.0),
-        f"against ffmpeg, {few} job each": (ratio(rates[BUILD, few], rates[FFMPEG, few]), 3.0),
-        f"from {few} to {many} jobs": (ratio(rates[BUILD, many], rates[BUILD, few]), 1.8),
-        f"of decode alone, {many} jobs": (ratio(rates[BUILD, many], rates[ALONE, many]), 0.8),
-        f"of decode alone, {few} job": (ratio(rates[BUILD, few], rates[ALONE, few]), 0.8),
-    }
-
-
-@click.command()
-@click.option("--quick", is_flag=True, help="Few clips, few rounds; writes nothing.")
-def main(*, quick: bool) -> None:
-    """Measure the sharder against one ffmpeg process per file, and against its own decoding."""
-    clips, rounds, repeats = (96, 1, 5) if quick else (320, 5, 25)
-    with tempfile.TemporaryDirectory(prefix="clmr-bench-") as name:
-        rates = measure(Path(name), clips, rounds)
-        kinds = measure_kinds(Path(name), repeats)
-    reached = aims(rates)
-    table = markdown_table(
-        ["", "jobs", "clips/s", "lowest - highest", "build is"],
-        [
-            [
-                contender,
-                str(jobs),
-                f"{spread.median:.1f}",
-                f"{spread.lowest:.1f} - {spread.highest:.1f}",
-                f"{ratio(rates[BUILD, jobs], spread).median:.2f}x",
-            ]
-            for (contender, jobs), spread in rates.items()
-        ],
-    )
-    goals = markdown_table(
-        ["build", "measured", "lowest - highest", "aim", ""],
-        [
-            [
-                what,
-                f"{spread.median:.2f}",
-                f"{spread.lowest:.2f} - {spread.highest:.2f}",
-                f"{aim:.1f}",
-                "met" if spread.median >= aim else "missed",
-            ]
-            for what, (spread, aim) in reached.items()
-        ],
-    )
-    formats = markdown_table(["one clip", "to Hz", "read by", "ms", "ffmpeg process, ms", "ratio"], kinds)
-    body = (
-        f"{table}\n{goals}\n{formats}\n"
-        f"{clips} clips of {SECONDS} s, {PREVIEW.name}, {DISTINCT} pieces of music, in the page cache, to mono at "
-        f"{SAMPLE_RATE} Hz. Median of {rounds} rounds in turns; ratios are medians of the rounds' ratios.\n\n"
+def page(corpora: Mapping[str, Rates], kinds: Sequence[Sequence[str]], clips: int, rounds: int, repeats: int) -> str:
+    """The results as Markdown."""
+    rates = [
+        [f"{name}: {contender}", str(jobs), f"{each.median:.1f}", f"{each.lowest:.1f} - {each.highest:.1f}"]
+        for name, found in corpora.items()
+        for (contender, jobs), each in found.items()
+    ]
+    aims = []
+    for name, found in corpora.items():
+        for what, (ours, other, aim) in BUILD_TIMES.items():
+            times = ratio(found[ours], found[other])
+            verdict = "met" if times.median >= aim else "missed"
+            spread = f"{times.lowest:.2f} - {times.highest:.2f}"
+            aims.append([f"{name}: {what}", f"{times.median:.2f}x", spread, f"{aim}x", verdict])
+    return (
+        markdown_table(["clips", "jobs", "clips/s", "lowest - highest"], rates)
+        + "\n"
+        + markdown_table(["clips: the build against", "it is", "lowest - highest", "aim", ""], aims)
+        + "\n"
+        + markdown_table(["one clip", "to Hz", "read by", "ms", "ffmpeg process, ms", "ratio"], kinds)
+        + f"\n{clips} clips of {SECONDS} s of {SONGS} songs, in the page cache, to mono at {SAMPLE_RATE} Hz: "
+        + ", ".join(f"{name} {kind.name}" for name, kind in CORPORA.items())
+        + f". Median of {rounds} rounds in turns; ratios are medians of the rounds' ratios.\n\n"
         f"- {BUILD}: `python -m sharding build folder`, less what it takes for {FEW} clips\n"
         f"- {WHOLE}: the same from start to end\n"
         f"- {ALONE}: reading and decoding in as many processes, already started; nothing is hashed or written\n"
         f"- {FFMPEG}: `ffmpeg -i clip.mp3 -ar {SAMPLE_RATE} clip.wav`, the official code's command, with `-ac 1`, as "
-        "many at a time\n\n"
-        f"The formats were measured with one process, median of {repeats}. {ffmpeg_version()}.\n"
+        f"many at a time\n\nThe formats were measured with one process, median of {repeats}. {ffmpeg_version()}.\n"
     )
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Few clips, one round; writes nothing.")
+def main(*, quick: bool) -> None:
+    """Measure the sharder against one ffmpeg process per file, and against its own decoding."""
+    clips, rounds, repeats = (60, 1, 5) if quick else (240, 5, 25)
+    with tempfile.TemporaryDirectory(prefix="clmr-bench-") as name:
+        corpora = measure_corpora(Path(name), clips, rounds)
+        kinds = measure_kinds(Path(name), repeats)
+    body = page(corpora, kinds, clips, rounds, repeats)
     click.echo(f"\n{body}")
     if not quick:
         values = {
             "settings": {"clips": clips, "seconds": SECONDS, "sample_rate": SAMPLE_RATE, "ffmpeg": ffmpeg_version()},
-            "clips_per_second": {f"{name}, {jobs} jobs": asdict(spread) for (name, jobs), spread in rates.items()},
-            "build": {what: {**asdict(spread), "aim": aim} for what, (spread, aim) in reached.items()},
+            "clips_per_second": {
+                corpus: {f"{contender}, {jobs} jobs": asdict(spread) for (contender, jobs), spread in rates.items()}
+                for corpus, rates in corpora.items()
+            },
+            "build_is": {
+                corpus: {
+                    what: {**asdict(ratio(rates[a], rates[b])), "aim": aim} for what, (a, b, aim) in BUILD_TIMES.items()
+                }
+                for corpus, rates in corpora.items()
+            },
             "formats": kinds,
         }
         click.echo(f"written to {write_results('sharder', 'Sharder', body, values, PACKAGES)}")

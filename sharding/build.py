@@ -17,17 +17,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from clmr.errors import ConfigError
+from clmr.errors import ClmrError, ConfigError
 from sharding.assemble import assemble
 from sharding.cores import usable_cores
 from sharding.datasets import DATASETS
 from sharding.datasets.catalog import Catalog, Probe, Recording, Request
-from sharding.decode import decoder_versions, probe
+from sharding.decode import decoder_versions
 from sharding.engine import run_jobs
 from sharding.faults import HINTS
+from sharding.ffmpeg import ffmpeg_version
 from sharding.format import Manifest
 from sharding.ownership import check_owner, check_places, mark
 from sharding.plan import BuildSettings, PlannedShard, plan_shards
+from sharding.probe import probe
 from sharding.publish import claimed
 from sharding.quiet import quiet_libraries
 from sharding.receipt import Receipt
@@ -40,10 +42,12 @@ from sharding.resume import (
     read_receipts,
     remove_parts,
     remove_unplanned,
+    same,
 )
 from sharding.storage import Place, place_at
 from sharding.write import ShardJob
 
+CHUNK = 256  # recordings whose headers one thread reads at a time
 PROBES_PER_JOB = 4  # reading a header is waiting for the disk
 
 
@@ -81,7 +85,8 @@ class BuildReport:
         if manifest is None:
             return (
                 f"this task's shards are written; {self.unfinished} of {count(self.shards, 'shard')} are left to other "
-                f"tasks, and the last to finish writes the manifest"
+                f"tasks, and the last to finish writes the manifest; if none is at work any more, run the command "
+                f"without --task-index"
             )
         totals = f"written {manifest.written} of {manifest.attempted} tracks, {manifest.hours:.1f} h"
         parts = [f"{totals}, {count(len(manifest.shards), 'shard')}"]
@@ -148,14 +153,15 @@ def build(
     catalog = DATASETS[settings.dataset](Request(source, settings.seed, settings.unit, settings.variant, jobs))
     probes = _probe(source, catalog, jobs)
     task = share or Share()
+    alone = share is None and root.root is not None  # nobody else can be at work in a folder that is claimed
     with claimed(root.root, f"{task.index}-of-{task.count}" if share else "") if root.root else nullcontext():
         earlier = _earlier(root, receipt)  # again, now that no other build can change it
         mark(root)
         remove_parts(root)
         shards = plan_shards(catalog.recordings, probes, settings, dealt_lengths(earlier.values()))
-        finished = _finished(root, shards, earlier)
+        finished = _finished(root, shards, receipt, earlier)
         work = [
-            ShardJob(source, root, shard, settings, receipt, retry=shard.stem in finished)
+            ShardJob(source, root, shard, settings, receipt, shard.stem in finished, ffmpeg_version())
             for number, shard in enumerate(shards)
             if number % task.count == task.index
             and (shard.stem not in finished or (retry_failed and has_failures(earlier[shard.stem])))
@@ -163,13 +169,21 @@ def build(
         if work:
             _write(root, work, jobs, scheduler)
         report = partial(BuildReport, shards=len(shards), ignored=catalog.ignored, kept=len(finished))
-        receipts = read_receipts(root) if work else earlier
-        unfinished = len(shards) - len(_finished(root, shards, receipts))
-        if unfinished:
-            return report(None, unfinished)
-        remove_unplanned(root, shards)
-        ordered = [receipts[shard.stem] for shard in shards]
-        manifest = assemble(root, ordered, catalog.labels, settings.as_dict(), decoder_versions())
+        while True:
+            receipts = _earlier(root, receipt)
+            unfinished = len(shards) - len(_finished(root, shards, receipt, receipts))
+            if unfinished and share:
+                return report(None, unfinished)
+            if unfinished:
+                raise ClmrError(
+                    f"{count(unfinished, 'shard')} of {len(shards)} did not arrive in {root.name}: do the workers, if "
+                    f"there are any, see the same folder? run the same command again to go on"
+                )
+            remove_unplanned(root, shards)
+            ordered = [receipts[shard.stem] for shard in shards]
+            manifest = assemble(root, ordered, catalog.labels, settings.as_dict(), decoder_versions())
+            if alone or same(receipts, read_receipts(root)):
+                break  # otherwise another task has finished since: what it wrote goes into the index too
     assert manifest.attempted == len(catalog.recordings)
     return report(manifest, 0)
 
@@ -182,19 +196,32 @@ def _earlier(root: Place, settings: Mapping[str, Any]) -> dict[str, Receipt]:
     return receipts
 
 
-def _finished(root: Place, shards: Sequence[PlannedShard], receipts: Mapping[str, Receipt]) -> set[str]:
+def _finished(
+    root: Place, shards: Sequence[PlannedShard], settings: Mapping[str, Any], receipts: Mapping[str, Receipt]
+) -> set[str]:
     """Stems of the shards that are complete."""
     sizes = Sizes(root)
-    return {shard.stem for shard in shards if is_complete(shard, receipts.get(shard.stem), sizes)}
+    return {shard.stem for shard in shards if is_complete(shard, receipts.get(shard.stem), settings, sizes)}
 
 
 def _probe(source: Place, catalog: Catalog, jobs: int) -> dict[str, Probe]:
     """What size and header say of each recording."""
-    with quiet_libraries(), ThreadPoolExecutor(PROBES_PER_JOB * jobs) as pool:
-        sound = [recording for recording in catalog.recordings if recording.fault is None]
-        probes = pool.map(partial(_probe_parts, source), sound)
-        probed = dict(zip((recording.key for recording in sound), probes, strict=True))
-    return {recording.key: probed.get(recording.key, Probe()) for recording in catalog.recordings}
+    recordings = catalog.recordings
+    chunks = [recordings[start : start + CHUNK] for start in range(0, len(recordings), CHUNK)]
+    probed: dict[str, Probe] = {}
+    with (
+        quiet_libraries(),
+        tqdm(total=len(recordings), desc="headers", unit="clip", disable=None, leave=False) as bar,
+        ThreadPoolExecutor(PROBES_PER_JOB * jobs) as pool,
+    ):
+        for chunk, probes in zip(chunks, pool.map(partial(_probe_chunk, source), chunks), strict=True):
+            probed.update(zip((recording.key for recording in chunk), probes, strict=True))
+            bar.update(len(chunk))
+    return probed
+
+
+def _probe_chunk(source: Place, recordings: Sequence[Recording]) -> list[Probe]:
+    return [Probe() if recording.fault else _probe_parts(source, recording) for recording in recordings]
 
 
 def _probe_parts(source: Place, recording: Recording) -> Probe:

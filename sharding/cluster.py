@@ -7,10 +7,14 @@ that dies is replaced by Dask, and its shard is written by another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from typing import Any
+
+from tqdm import tqdm
 
 from clmr.errors import ClmrError, ConfigError
 from sharding.decode import decoder_versions
@@ -18,6 +22,7 @@ from sharding.engine import Progress, completed
 from sharding.write import ShardJob, ShardResult, write_shard
 
 CONNECT_SECONDS = 15
+PATIENCE_SECONDS = 10
 
 
 def run_on_cluster(jobs: Sequence[ShardJob], scheduler: str, progress: Progress) -> None:
@@ -30,15 +35,21 @@ def run_on_cluster(jobs: Sequence[ShardJob], scheduler: str, progress: Progress)
         ClmrError: several workers died over one shard, or the connection was lost.
     """
     results: list[ShardResult] = []
+    begun, told = time.monotonic(), False
 
     def poll() -> None:
+        nonlocal told
+        if not results and not told and time.monotonic() > begun + PATIENCE_SECONDS:
+            told = True
+            if not workers():
+                tqdm.write(f"no worker has joined {scheduler} yet; waiting", file=sys.stderr)
         progress(sum(result.attempted for result in results), sum(result.samples for result in results))
 
-    with _executor(scheduler) as executor:
+    with _executor(scheduler) as (executor, workers):
         running = {executor.submit(_write, job): job for job in jobs}
         try:
             for done in completed(set(running), poll):
-                error = done.exception()
+                error = CancelledError() if done.cancelled() else done.exception()
                 if error is not None:
                     raise _explained(error, running[done], scheduler)
                 results.append(done.result())
@@ -49,7 +60,8 @@ def run_on_cluster(jobs: Sequence[ShardJob], scheduler: str, progress: Progress)
 
 
 @contextmanager
-def _executor(scheduler: str) -> Iterator[Executor]:
+def _executor(scheduler: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """The executor, and what tells how many workers there are."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -61,16 +73,19 @@ def _executor(scheduler: str) -> Iterator[Executor]:
             f"no Dask scheduler answers at {scheduler}; give its address, such as tcp://node-1:8786"
         ) from error
     with client:
-        yield client.get_executor(pure=False)
+        yield client.get_executor(pure=False), lambda: len(client.scheduler_info()["workers"])
 
 
 def _explained(error: BaseException, job: ShardJob, scheduler: str) -> BaseException:
     """An error that came from a worker, as one the user can act on."""
     if isinstance(error, (ClmrError, OSError)):
         return error
+    if isinstance(error, CancelledError):
+        return ClmrError(f"the connection to {scheduler} was lost; run the same command again to go on")
     return ClmrError(
         f"{job.root.address(job.shard.stem)}.tar could not be written on the cluster at {scheduler} "
-        f"({type(error).__name__}: {error}); run the same command again to go on from the finished shards"
+        f"({type(error).__name__}: {error}); run the same command again to go on from the finished shards, or without "
+        f"--scheduler, where a recording that makes the decoder crash is found and left out"
     )
 
 

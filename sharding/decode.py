@@ -18,15 +18,12 @@ import soxr
 
 from sharding.faults import Fault, RecordingError
 from sharding.opened import Opened, open_recording
-from sharding.probe import probe
 from sharding.storage import Place
 
 BLOCK_FRAMES = 1 << 15  # larger blocks leave the processor's cache, smaller ones cost more calls
 QUALITY = "HQ"  # soxr: 20 bits, pass band up to 0.91 of the lower Nyquist frequency
 FULL_SCALE = 32768
 LONGEST_SAMPLES = (2**32 - 37) // 2  # the RIFF size, 36 bytes more than the PCM, is an unsigned 32-bit integer
-
-__all__ = ["Decoded", "decode", "decode_parts", "decoder_versions", "probe", "quantise", "read_source"]
 
 Pcm = npt.NDArray[np.int16]
 Mono = npt.NDArray[np.float32]

@@ -26,9 +26,9 @@ class Fault(StrEnum):
     CRASHING = "crashing"
     """The decoder crashes on it, or needs more memory than there is, each time it is tried alone."""
     UNSUPPORTED = "unsupported"
-    """Audio of a kind libsndfile does not read: AAC (m4a, mp4), WMA, Matroska, AC-3, APE, WavPack, Musepack."""
+    """Audio that libsndfile does not read (m4a, WMA, AC-3, APE, WavPack ...), and no ffmpeg is installed to read it."""
     TRUNCATED = "truncated"
-    """The stream breaks off before the end that its header promises."""
+    """The stream breaks off before the end that its header promises. An MP3 cut between two frames is whole."""
     NOT_FINITE = "not_finite"
     """A sample is NaN or infinite."""
     TOO_SHORT = "too_short"
@@ -44,7 +44,7 @@ HINTS: Mapping[str, str] = {
     Fault.UNREADABLE: "no permission, or a failing disk; mend it and build with --retry-failed",
     Fault.CHECKSUM: "download these files again",
     Fault.UNLISTED: "files without a row in labels.csv",
-    Fault.UNSUPPORTED: "convert them, for instance with ffmpeg -i song.m4a song.flac",
+    Fault.UNSUPPORTED: "ffmpeg is not installed; install it and build with --retry-failed",
 }
 """By reason, what it means where a user can mend it."""
 

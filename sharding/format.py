@@ -255,7 +255,8 @@ def read_index(place: Place, name: str) -> pa.Table:
     """Read an ``index.parquet`` or a receipt and check its columns."""
     path = place.address(name)
     try:
-        table = pq.read_table(pa.BufferReader(place.read(name)))
+        # No threads of pyarrow's own: one that still ran at the end of the process would abort it.
+        table = pq.ParquetFile(pa.BufferReader(place.read(name)), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} cannot be read ({error}); run `python -m sharding build` again") from error
     if not table.schema.equals(INDEX_SCHEMA):

@@ -6,14 +6,16 @@ import fcntl
 import os
 import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from clmr.errors import ConfigError
 
-PART = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.([0-9]+)\.[0-9a-f]{{8}}\.part")
+PART = re.compile(r"\..+\.([0-9]+)\.[0-9a-f]{8}\.part")  # .NAME.HOST.PROCESS.RANDOM.part
+DAY_SECONDS = 86400
 
 
 @contextmanager
@@ -39,11 +41,21 @@ def publish(path: Path) -> Iterator[Path]:
 
 
 def remove_orphans(folder: Path) -> None:
-    """Remove the unfinished files in ``folder`` of processes of this machine that are no more."""
+    """Remove the unfinished files in ``folder`` of processes that are no more.
+
+    Of those of other machines nothing is known: they go when nobody has written to them for a day.
+    """
     for path in folder.glob(".*.part"):
         match = PART.fullmatch(path.name)
-        if match and not _is_alive(int(match[1])):
-            path.unlink(missing_ok=True)
+        if match is None:
+            continue
+        with suppress(FileNotFoundError):
+            if f".{socket.gethostname()}.{match[1]}." in path.name:
+                over = not _is_alive(int(match[1]))
+            else:
+                over = path.stat().st_mtime < time.time() - DAY_SECONDS
+            if over:
+                path.unlink()
 
 
 @contextmanager
@@ -59,7 +71,8 @@ def claimed(folder: Path, share: str = "") -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole, own = folder / ".lock", folder / f".lock.{share}"
-    with whole.open("w") as all_of_it, own.open("w") if share else nullcontext() as part:
+    # To be read too: NFS shares a lock among readers only.
+    with whole.open("a+") as all_of_it, own.open("a+") if share else nullcontext() as part:
         try:
             fcntl.flock(all_of_it, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if part:
@@ -69,8 +82,7 @@ def claimed(folder: Path, share: str = "") -> Iterator[None]:
         try:
             yield
         finally:
-            if {path.name for path in folder.iterdir()} <= {whole.name, own.name}:  # nothing came of it
-                own.unlink(missing_ok=True)
+            if not share and [path.name for path in folder.iterdir()] == [whole.name]:  # nothing came of it
                 whole.unlink()
                 folder.rmdir()
 

@@ -39,6 +39,8 @@ class Receipt:
     """What was known of each recording before it was decoded, in the order of the rows."""
     lengths: tuple[float, ...]
     """Seconds that each recording was taken for when the shard was planned."""
+    sha1: tuple[str, ...]
+    """Checksums that the data set stated of the recordings; empty where it states none."""
     rows: pa.Table
     """In the order of the plan, columns as INDEX_SCHEMA."""
 
@@ -54,6 +56,7 @@ def write_receipt(
         "plan": planned.fingerprint(),
         "probes": [[probe.seconds, probe.bytes] for probe in planned.probes],
         "lengths": planned.lengths,
+        "sha1": [recording.sha1 for recording in planned.tracks],
     }
     write_table(root, f"{planned.stem}.parquet", pa.table(columns, schema=INDEX_SCHEMA), about)
 
@@ -93,11 +96,13 @@ def read_receipt(root: Place, name: str) -> Receipt:
         shard = ShardInfo(**note["shard"]) if note["shard"] else None
         probes = tuple(Probe(float(seconds), int(size)) for seconds, size in note["probes"])
         lengths = tuple(map(float, note["lengths"]))
-        receipt = Receipt(shard, note["settings"], note["plan"], probes, lengths, rows.replace_schema_metadata())
+        sha1 = tuple(map(str, note["sha1"]))
+        rows = rows.replace_schema_metadata()
+        receipt = Receipt(shard, note["settings"], note["plan"], probes, lengths, sha1, rows)
     except (KeyError, TypeError, ValueError) as error:
         raise ShardError(
             f"{path} is no receipt ({error}); delete it and run `python -m sharding build` again"
         ) from error
-    if not len(probes) == len(lengths) == rows.num_rows:
+    if not len(probes) == len(lengths) == len(sha1) == rows.num_rows:
         raise ShardError(f"{path} has {rows.num_rows} rows and notes {len(probes)}; delete it and build again")
     return receipt

@@ -77,9 +77,9 @@ class Sizes:
         return self._sizes.get(name)
 
 
-def is_complete(shard: PlannedShard, receipt: Receipt | None, sizes: Sizes) -> bool:
-    """Whether a shard's receipt is that of this plan, and its files are there."""
-    if receipt is None or receipt.plan != shard.fingerprint():
+def is_complete(shard: PlannedShard, receipt: Receipt | None, settings: Mapping[str, Any], sizes: Sizes) -> bool:
+    """Whether a shard's receipt is that of this plan and these settings, and its files are there."""
+    if receipt is None or receipt.settings != settings or receipt.plan != shard.fingerprint():
         return False
     if receipt.shard is None:
         return True
@@ -89,6 +89,15 @@ def is_complete(shard: PlannedShard, receipt: Receipt | None, sizes: Sizes) -> b
 def has_failures(receipt: Receipt) -> bool:
     """Whether any recording was left out of a shard."""
     return SKIPPED in receipt.rows["status"].unique().to_pylist()
+
+
+def same(receipts: Mapping[str, Receipt], others: Mapping[str, Receipt]) -> bool:
+    """Whether two looks at a folder found the same receipts."""
+    return receipts.keys() == others.keys() and all(
+        (receipt.plan, receipt.shard) == (others[stem].plan, others[stem].shard)
+        and receipt.rows.equals(others[stem].rows)
+        for stem, receipt in receipts.items()
+    )
 
 
 def remove_parts(root: Place) -> None:
@@ -101,6 +110,6 @@ def remove_parts(root: Place) -> None:
 def remove_unplanned(root: Place, shards: Sequence[PlannedShard]) -> None:
     """Remove the shards of an earlier plan that this one has no more."""
     planned = {shard.stem for shard in shards}
-    for name in shard_files(root):
-        if name.partition(".")[0] not in planned:
-            root.remove(name)
+    superfluous = [name for name in shard_files(root) if name.partition(".")[0] not in planned]
+    for name in ("manifest.json", *superfluous) if superfluous else ():  # the manifest first: it names them
+        root.remove(name)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xxhash
 
 from clmr.errors import ShardError
-from sharding.datasets.catalog import Probe
+from sharding.datasets.catalog import Probe, Recording
 from sharding.format import SAMPLE_BYTES
 from sharding.members import IndexRow
 from sharding.receipt import Receipt, read_receipt
@@ -25,13 +25,13 @@ Pcm = npt.NDArray[np.int16]
 class Salvage:
     """The tracks of a shard as an earlier build wrote it."""
 
-    rows: Mapping[tuple[str, str], tuple[IndexRow, Probe]] = field(default_factory=dict)
-    """By key and source."""
+    rows: Mapping[tuple[str, str, str], tuple[IndexRow, Probe]] = field(default_factory=dict)
+    """By key, source and the checksum that the data set stated."""
     tar: BinaryIO | None = None
 
-    def row(self, key: str, source: str, probe: Probe) -> IndexRow | None:
+    def row(self, recording: Recording, probe: Probe) -> IndexRow | None:
         """What came of a recording, where its files look the same now; None where they do not, or nothing is known."""
-        row, before = self.rows.get((key, source), (None, None))
+        row, before = self.rows.get((recording.key, recording.source, recording.sha1), (None, None))
         return row if before == probe else None
 
     def samples(self, row: IndexRow) -> Pcm | None:
@@ -73,6 +73,7 @@ def previous(root: Place, stem: str) -> Receipt | None:
         return None
 
 
-def _rows(receipt: Receipt) -> dict[tuple[str, str], tuple[IndexRow, Probe]]:
+def _rows(receipt: Receipt) -> dict[tuple[str, str, str], tuple[IndexRow, Probe]]:
     found = (IndexRow(**{**row, "labels": tuple(row["labels"])}) for row in receipt.rows.to_pylist())
-    return {(row.key, row.source): (row, probe) for row, probe in zip(found, receipt.probes, strict=True)}
+    stated = zip(found, receipt.probes, receipt.sha1, strict=True)
+    return {(row.key, row.source, sha1): (row, probe) for row, probe, sha1 in stated}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from clmr.errors import SourceError
 from sharding.datasets.catalog import Probe, Recording
 from sharding.decode import Decoded, decode_parts, read_source
 from sharding.faults import Fault, RecordingError
+from sharding.ffmpeg import ffmpeg_version
 from sharding.format import SKIPPED, WRITTEN, ShardInfo, idx_text
 from sharding.members import END_OF_TAR, Components, IndexRow, frame_track
 from sharding.plan import BuildSettings, PlannedShard
@@ -39,6 +42,8 @@ class ShardJob:
     """The settings as the receipt is to hold them, with the decoder's versions."""
     retry: bool = False
     """The shard is complete; try what was left out of it once more."""
+    ffmpeg: str | None = None
+    """Version on the machine that started the build; None where it has none."""
     crashing: frozenset[str] = frozenset()
     """Keys of recordings that make the decoder crash, and are left out."""
 
@@ -78,12 +83,12 @@ def write_shard(job: ShardJob, report: Report, begin: Begin = lambda _: None) ->
 def _fares_better(job: ShardJob, earlier: Salvage, begin: Begin) -> bool:
     """Whether anything that was left out of a complete shard has another outcome now."""
     for number, (recording, probe) in enumerate(job.shard.recordings()):
-        row = earlier.row(recording.key, recording.source, probe)
+        row = earlier.row(recording, probe)
         if row is None:
             return True
         if row.status == SKIPPED:
             begin(number)
-            decoded, sha256 = _attempt(job, recording)
+            decoded, sha256 = _attempt(job, recording, probe)
             if not isinstance(decoded, Fault) or (decoded.value, sha256) != (row.reason, row.source_sha256):
                 return True
     return False
@@ -111,7 +116,9 @@ class _Shard:
                 self._write_track(writer, recording, probe)
                 self.report(self.rows[-1].frames or 0)
             writer.write(END_OF_TAR)
-            root.remove(f"{stem}.parquet")  # from here on, until there is a new receipt, the shard is incomplete
+            # From here on, until there is a new receipt, the shard is incomplete, and the whole with it.
+            root.remove("manifest.json")
+            root.remove(f"{stem}.parquet")
         frames = sum(row.frames or 0 for row in self.rows)
         info = None
         if self.samples:
@@ -147,13 +154,13 @@ class _Shard:
             labels=recording.labels,
             source=recording.source,
         )
-        before = self.earlier.row(recording.key, recording.source, probe)
+        before = self.earlier.row(recording, probe)
         if before is not None and before.status == WRITTEN and recording.fault is None:
             samples = self.earlier.samples(before)
             if samples is not None:
                 return replace(before, split=known.split, song_id=known.song_id, labels=known.labels), samples
         self.decoded += 1
-        decoded, sha256 = _attempt(self.job, recording)
+        decoded, sha256 = _attempt(self.job, recording, probe)
         if isinstance(decoded, Fault):
             return replace(known, reason=decoded.value, source_sha256=sha256), None
         row = replace(
@@ -170,10 +177,28 @@ class _Shard:
         return row, decoded.pcm
 
 
-def _attempt(job: ShardJob, recording: Recording) -> tuple[Decoded | Fault, str | None]:
+def _attempt(job: ShardJob, recording: Recording, probe: Probe) -> tuple[Decoded | Fault, str | None]:
+    """As :func:`attempt`, where the machine can be trusted to see and decode what the one that planned can.
+
+    Raises:
+        SourceError: it cannot.
+    """
     if recording.key in job.crashing:
         return Fault.CRASHING, None
-    return attempt(job.source, recording, job.settings)
+    decoded, sha256 = attempt(job.source, recording, job.settings)
+    if decoded is Fault.MISSING and probe.bytes:
+        raise SourceError(
+            f"{job.source.address(recording.source)} was there when the build began and is not there for "
+            f"{socket.gethostname()}: is the source mounted on all machines, under the same path?"
+        )
+    needs_ffmpeg = decoded is Fault.UNSUPPORTED or (isinstance(decoded, Decoded) and decoded.decoder)
+    if needs_ffmpeg and ffmpeg_version() != job.ffmpeg:
+        raise SourceError(
+            f"{job.source.address(recording.source)} needs ffmpeg: {socket.gethostname()} has "
+            f"{ffmpeg_version() or 'none'}, the machine that started the build {job.ffmpeg or 'none'}; "
+            f"install the same version on all machines"
+        )
+    return decoded, sha256
 
 
 class HashingWriter:

@@ -35,7 +35,7 @@ def load_pickle(data: bytes, where: str) -> Any:
         SourceError: the pickle names anything else, or is damaged.
     """
     try:
-        return _unwrap(_Reader(io.BytesIO(data), encoding="latin1").load())
+        return _unwrap(_Reader(io.BytesIO(data), encoding="latin1").load(), {})
     except _ForbiddenError as error:
         raise SourceError(
             f"{where}: this pickle asks for {error}, which a list of tracks or tags never needs; "
@@ -144,19 +144,31 @@ class _Reader(pickle.Unpickler):
         return KNOWN[module, name]
 
 
-def _unwrap(value: object) -> object:
-    """The value with stand-ins replaced by what they stand for."""
+def _unwrap(value: object, done: dict[int, tuple[object, object] | None]) -> object:
+    """The value with stand-ins replaced by what they stand for.
+
+    ``done`` holds what was unwrapped before, with the original, by its id: a value may be referred to many times. None
+    stands for what is being unwrapped.
+    """
     if isinstance(value, _Array):
         return value.value
-    if isinstance(value, dict):
-        for key, held in value.items():
-            value[key] = _unwrap(held)
-        return value
-    if isinstance(value, list):
-        value[:] = map(_unwrap, value)
-        return value
-    if isinstance(value, tuple):
-        return tuple(map(_unwrap, value))
+    if isinstance(value, (dict, list, tuple)) and id(value) in done:
+        known = done[id(value)]
+        if known is None:
+            raise pickle.UnpicklingError("a value that contains itself")
+        return known[1]
+    if isinstance(value, (dict, list, tuple)):
+        done[id(value)] = None
+        unwrapped: object = value
+        if isinstance(value, dict):
+            for key, held in value.items():
+                value[key] = _unwrap(held, done)
+        elif isinstance(value, list):
+            value[:] = [_unwrap(held, done) for held in value]
+        else:
+            unwrapped = tuple(_unwrap(held, done) for held in value)
+        done[id(value)] = value, unwrapped
+        return unwrapped
     if isinstance(value, (_Known, _Type)):
         raise pickle.UnpicklingError("a class instead of a value")
     return value

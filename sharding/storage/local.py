@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,10 @@ class LocalPlace(Place):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = Path(root)
+
+    def __getstate__(self) -> dict[str, Path]:
+        """For another process, whose working folder may be another one."""
+        return {"_root": self._root.absolute()}
 
     @property
     def name(self) -> str:
@@ -45,9 +49,13 @@ class LocalPlace(Place):
 
     def files(self, folder: str) -> dict[str, int]:
         """Name and bytes of the files directly in a folder; empty where it is none."""
+        found: dict[str, int] = {}
         try:
             with os.scandir(self._root / folder) as scan:
-                found = {entry.name: entry.stat().st_size for entry in scan if entry.is_file()}
+                for entry in scan:
+                    with suppress(FileNotFoundError):  # gone since, as the unfinished files of others go
+                        if entry.is_file():
+                            found[entry.name] = entry.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return dict(sorted(found.items()))

@@ -220,7 +220,7 @@ def test_a_damaged_shard_is_built_again(corpus: Path, shards: Path, tmp_path: Pa
     assert contents(root) == whole
 
 
-def test_a_full_disk_is_one_line(corpus: Path, sharder: Sharder) -> None:
+def test_a_folder_that_cannot_be_made_is_one_line(corpus: Path, sharder: Sharder) -> None:
     done = sharder("build", "folder", "--source", corpus, "--out", "/dev/full/shards")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: Not a directory")

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ def test_only_the_dead_processes_parts_are_removed(tmp_path: Path) -> None:
     kept = [part_of(tmp_path, os.getpid()), part_of(tmp_path, ended.pid, "elsewhere"), tmp_path / ".mine.part"]
     kept[-1].touch()
     gone = [part_of(tmp_path, ended.pid), part_of(tmp_path, waiting.pid)]
+    yesterdays = part_of(tmp_path, ended.pid, "a.node-that-died")
+    yesterdays.touch()
+    os.utime(yesterdays, (0, time.time() - 2 * 86400))
+    gone.append(yesterdays)
     remove_orphans(tmp_path)
     waiting.communicate()
     assert all(path.exists() for path in kept)

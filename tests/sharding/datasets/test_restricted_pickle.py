@@ -122,3 +122,15 @@ def test_noise_is_refused_or_plain(data: bytes) -> None:
         load_pickle(data, "x.pkl")
     except SourceError as error:
         assert str(error).startswith("x.pkl: ")  # noqa: PT017 - noise may also be a value
+
+
+def test_a_value_referred_to_many_times_is_read_once() -> None:
+    value: object = ["x"]
+    for _ in range(200):  # written out, this would be 2 ** 200 texts
+        value = (value, value)
+    read = load_pickle(pickle.dumps(value), "some.pkl")
+    for _ in range(200):
+        assert isinstance(read, tuple)
+        assert read[0] is read[1]
+        read = read[0]
+    assert read == ["x"]
