@@ -105,7 +105,8 @@ def measure(tracks: int) -> list[tuple[str, float, float]]:
             again = plan_shards(catalog.recordings, probes, settings, dealt_lengths(receipts.values()))
             sizes = Sizes(root)
             assert [shard.stem for shard in again] == [shard.stem for shard in shards]
-            assert not any(is_complete(shard, receipts[shard.stem], receipt, sizes) for shard in again)  # there are no tars
+            finished = [is_complete(shard, receipts[shard.stem], receipt, sizes) for shard in again]
+            assert not any(finished)  # there are no tars
         with stage("index and manifest"):
             ordered = [receipts[shard.stem] for shard in shards]
             manifest = assemble(root, ordered, catalog.labels, settings.as_dict(), decoder_versions())
