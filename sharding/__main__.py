@@ -16,6 +16,7 @@ SIZES = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 UNITS_OF_TRACKS = ("clip", "song")
 UNIT_HELP = "A track of the shards: one file, or all clips of a song joined (mtat)."
 SOME_SKIPPED = 3
+SCHEDULER = re.compile(r"[a-z]+://.+:[0-9]+")
 
 
 def parse_size(text: str) -> int:
@@ -49,7 +50,7 @@ def cli() -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Of the order in the shards, and of splits that are drawn.")
 @click.option("--retry-failed", is_flag=True, help="Attempt once more what finished shards had to leave out.")
-@click.option("--scheduler", default="", help="Dask scheduler whose workers do the work, such as tcp://node-1:8786.")
+@click.option("--scheduler", help="Dask scheduler whose workers do the work, such as tcp://node-1:8786.")
 @click.option("--task-index", type=click.IntRange(min=0), help="Of a job array: which task this is, from 0.")
 @click.option("--task-count", type=click.IntRange(min=1), help="Of a job array: how many tasks there are.")
 @click.option("--strict", is_flag=True, help="Exit with 3 where any recording was skipped.")
@@ -65,7 +66,7 @@ def build(
     shard_size: str,
     seed: int,
     retry_failed: bool,
-    scheduler: str,
+    scheduler: str | None,
     task_index: int | None,
     task_count: int | None,
     strict: bool,
@@ -87,6 +88,8 @@ def build(
     from sharding.build import Share
     from sharding.build import build as run
 
+    if scheduler is not None and not SCHEDULER.fullmatch(scheduler):
+        raise ConfigError(f"--scheduler {scheduler!r}: give the address of a Dask scheduler, such as tcp://node-1:8786")
     if (task_index is None) != (task_count is None):
         raise ConfigError("--task-index and --task-count go together: task 0, 1 ... of so many")
     share = Share(task_index, task_count) if task_index is not None and task_count is not None else None
@@ -97,11 +100,13 @@ def build(
         root,
         settings,
         jobs,
-        scheduler=scheduler,
+        scheduler=scheduler or "",
         share=share,
         retry_failed=retry_failed,
     )
     click.echo(report.summary())
+    for note in report.notes:
+        click.echo(f"warning: {note}", err=True)
     manifest = report.manifest
     if manifest is None:
         return

@@ -29,8 +29,8 @@ def assemble(
         settings: of the build.
         software: what decoded, with versions.
     """
-    manifest = summarise(receipts, labels, settings, software)
-    write_table(root, "index.parquet", concatenate(receipts), {"labels": labels})
+    sha256 = write_table(root, "index.parquet", concatenate(receipts), {"labels": labels})
+    manifest = summarise(receipts, labels, settings, software, sha256)
     root.write("manifest.json", manifest.to_json().encode())
     return manifest
 
@@ -41,7 +41,11 @@ def concatenate(receipts: Sequence[Receipt]) -> pa.Table:
 
 
 def summarise(
-    receipts: Sequence[Receipt], labels: tuple[str, ...], settings: Mapping[str, Any], software: Mapping[str, str]
+    receipts: Sequence[Receipt],
+    labels: tuple[str, ...],
+    settings: Mapping[str, Any],
+    software: Mapping[str, str],
+    index_sha256: str,
 ) -> Manifest:
     """The manifest of finished shards, in the order of the index."""
     infos: dict[str, list[ShardInfo]] = {split: [] for split in SPLITS}
@@ -65,4 +69,5 @@ def summarise(
         written=written,
         skipped=dict(sorted(skipped.items())),
         hours=round(frames / settings["sample_rate"] / 3600, 6),
+        sha256={"index.parquet": index_sha256, **{receipt.name: receipt.sha256 for receipt in receipts}},
     )

@@ -78,6 +78,8 @@ class BuildReport:
     """Files in the source folder that are not audio."""
     kept: int
     """Shards that an earlier run had finished."""
+    notes: tuple[str, ...] = ()
+    """What looks wrong with the source, but may be meant."""
 
     def summary(self) -> str:
         """One line with all totals."""
@@ -156,7 +158,7 @@ def build(
     alone = share is None and root.root is not None  # nobody else can be at work in a folder that is claimed
     with claimed(root.root, f"{task.index}-of-{task.count}" if share else "") if root.root else nullcontext():
         earlier = _earlier(root, receipt)  # again, now that no other build can change it
-        mark(root)
+        mark(root, receipt, alone=alone)
         remove_parts(root)
         shards = plan_shards(catalog.recordings, probes, settings, dealt_lengths(earlier.values()))
         finished = _finished(root, shards, receipt, earlier)
@@ -168,7 +170,9 @@ def build(
         ]
         if work:
             _write(root, work, jobs, scheduler)
-        report = partial(BuildReport, shards=len(shards), ignored=catalog.ignored, kept=len(finished))
+        report = partial(
+            BuildReport, shards=len(shards), ignored=catalog.ignored, kept=len(finished), notes=catalog.notes
+        )
         while True:
             receipts = _earlier(root, receipt)
             unfinished = len(shards) - len(_finished(root, shards, receipt, receipts))

@@ -7,6 +7,7 @@ that dies is replaced by Dask, and its shard is written by another one.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,10 @@ def run_on_cluster(jobs: Sequence[ShardJob], scheduler: str, progress: Progress)
                 error = CancelledError() if done.cancelled() else done.exception()
                 if error is not None:
                     raise _explained(error, running[done], scheduler)
-                results.append(done.result())
+                result = done.result()
+                if running[done].root.size(f"{result.stem}.parquet") is None:
+                    raise _elsewhere(running[done], scheduler)
+                results.append(result)
         finally:
             for future in running:
                 future.cancel()
@@ -67,6 +71,8 @@ def _executor(scheduler: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
     except ImportError as error:
         raise ConfigError("--scheduler needs Dask: pip install 'clmr[cluster]', or pip install distributed") from error
     try:
+        for logger in ("distributed.client", "distributed.core", "distributed.comm"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)  # what they have to say, an error of ours says
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
@@ -74,6 +80,13 @@ def _executor(scheduler: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
         ) from error
     with client:
         yield client.get_executor(pure=False), lambda: len(client.scheduler_info()["workers"])
+
+
+def _elsewhere(job: ShardJob, scheduler: str) -> ClmrError:
+    return ClmrError(
+        f"{job.root.address(job.shard.stem)}.parquet was written by a worker of {scheduler} and is not here: "
+        f"mount {job.root.name} on all machines under the same path, or give a URL as --out"
+    )
 
 
 def _explained(error: BaseException, job: ShardJob, scheduler: str) -> BaseException:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from clmr.errors import ShardError
 from sharding.assemble import concatenate, summarise
-from sharding.format import INDEX_SCHEMA, Manifest, read_index
+from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo, read_index
 from sharding.ownership import SHARD_FILE
 from sharding.receipt import Receipt, read_note, read_receipt
 from sharding.resume import read_receipts
@@ -43,7 +43,8 @@ def check_receipts(root: Place, manifest: Manifest, files: Mapping[str, int]) ->
         entry = listed.get(f"{stem}.tar")
         if receipt.shard != entry:
             raise ShardError(
-                f"{root.address('manifest.json')} has {entry}, but {path} has {receipt.shard}; {remedy(path)}"
+                f"{root.address('manifest.json')} has {_described(entry)}, but {path} has {_described(receipt.shard)}; "
+                f"{remedy(path)}"
             )
         receipts[f"{stem}.tar"] = receipt
     for name in listed:
@@ -66,19 +67,31 @@ def check_index(root: Place, manifest: Manifest, by_name: Mapping[str, Receipt])
         ShardError: names the first row and column, or the entry of the manifest, that is wrong.
     """
     path = root.address("index.parquet")
-    index = read_index(root, "index.parquet")
+    index, sha256 = read_index(root, "index.parquet")
     receipts = list(by_name.values())
     expected = concatenate(receipts)
     if not index.replace_schema_metadata().equals(expected):
         raise ShardError(_first_difference(path, index, expected))
     labels = tuple(read_note(path, index).get("labels", ()))
-    summary = summarise(receipts, labels, manifest.settings, manifest.software)
+    summary = summarise(receipts, labels, manifest.settings, manifest.software, sha256)
+    for file, digest in summary.sha256.items():
+        if manifest.sha256.get(file) != digest:
+            raise ShardError(
+                f"{root.address(file)} has SHA-256 {digest}, manifest.json says {manifest.sha256.get(file)}; "
+                f"{remedy(root.address(file))}"
+            )
     for name, value in vars(summary).items():
         if getattr(manifest, name) != value:
             raise ShardError(
                 f"{root.address('manifest.json')}: {name} is {getattr(manifest, name)!r}, the shards say {value!r}; "
                 f"build again"
             )
+    found, right = root.read("manifest.json"), manifest.to_json().encode()
+    if found != right:
+        raise ShardError(
+            f"{root.address('manifest.json')} byte {first_difference(found, right)}: not as a build writes it; "
+            f"build again"
+        )
     for name, receipt in by_name.items():
         used = pc.unique(receipt.rows["labels"].combine_chunks().flatten()).to_pylist()
         stray = set(used) - set(labels)
@@ -87,6 +100,16 @@ def check_index(root: Place, manifest: Manifest, by_name: Mapping[str, Receipt])
                 f"{path} has labels of {name} outside the vocabulary: {', '.join(sorted(stray)[:5])}; "
                 f"{remedy(root.address(name))}"
             )
+
+
+def _described(shard: ShardInfo | None) -> str:
+    return f"{shard.tracks} tracks in {shard.bytes} bytes of {shard.name}, {shard.sha256}" if shard else "no such shard"
+
+
+def first_difference(found: bytes, right: bytes) -> int:
+    """The first position at which two byte strings differ; where one begins the other, its length."""
+    pairs = enumerate(zip(found, right, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), min(len(found), len(right)))
 
 
 def _first_difference(path: str, index: pa.Table, expected: pa.Table) -> str:

@@ -123,15 +123,18 @@ def _mp4_ends_early(data: bytes) -> bool:
 
 def _mp4_boxes(data: bytes) -> Iterator[tuple[bytes, int]]:
     """Name and end of the top-level boxes, ``size[4] name[4] payload``."""
-    position = 0
+    position, fragmented = 0, False
     while position + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, position)
         if size == 1 and position + 16 <= len(data):  # a 64-bit size follows
             (size,) = struct.unpack_from(">Q", data, position + 8)
         position = position + size if size else len(data)  # 0: to the end of the file
         yield name, position
+        fragmented |= name == b"moof"
         if 0 < size < 8:
             return
+    if position < len(data) and fragmented:  # the header of another fragment has begun
+        yield b"moof", position + 8
 
 
 def _asf_ends_early(data: bytes) -> bool:

@@ -42,7 +42,7 @@ class Fault(StrEnum):
 HINTS: Mapping[str, str] = {
     Fault.MISSING: "recordings that the annotation names, or links, without a file",
     Fault.UNREADABLE: "no permission, or a failing disk; mend it and build with --retry-failed",
-    Fault.CHECKSUM: "download these files again",
+    Fault.CHECKSUM: "download these files again and build with --retry-failed",
     Fault.UNLISTED: "files without a row in labels.csv",
     Fault.UNSUPPORTED: "ffmpeg is not installed; install it and build with --retry-failed",
 }

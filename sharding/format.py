@@ -12,10 +12,10 @@ read the same files: tar, soundfile, stock webdataset, stock DALI, pandas.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -98,6 +98,8 @@ class Manifest:
     skipped: Mapping[str, int]
     """Tracks left out, by reason: attempted = written + sum of these."""
     hours: float
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Of index.parquet and of every receipt, by name."""
     format_version: int = FORMAT_VERSION
     dtype: str = "<i2"
     channels: int = 1
@@ -251,17 +253,18 @@ def read_manifest(shards: str | os.PathLike[str] | Place) -> Manifest:
     return Manifest.from_json(data, path)
 
 
-def read_index(place: Place, name: str) -> pa.Table:
-    """Read an ``index.parquet`` or a receipt and check its columns."""
+def read_index(place: Place, name: str) -> tuple[pa.Table, str]:
+    """Read an ``index.parquet`` or a receipt and check its columns; also the SHA-256 of the file."""
     path = place.address(name)
     try:
+        data = place.read(name)
         # No threads of pyarrow's own: one that still ran at the end of the process would abort it.
-        table = pq.ParquetFile(pa.BufferReader(place.read(name)), pre_buffer=False).read(use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} cannot be read ({error}); run `python -m sharding build` again") from error
     if not table.schema.equals(INDEX_SCHEMA):
         raise ShardError(f"{path} has other columns than format version {FORMAT_VERSION}; delete it and build again")
-    return table
+    return table, hashlib.sha256(data).hexdigest()
 
 
 def open_shards(shards: str | os.PathLike[str] | Place) -> ShardSet:
@@ -272,7 +275,7 @@ def open_shards(shards: str | os.PathLike[str] | Place) -> ShardSet:
     """
     place = place_at(shards)
     manifest = read_manifest(place)
-    index = read_index(place, "index.parquet")
+    index, _ = read_index(place, "index.parquet")
     written = pc.sum(pc.equal(index["status"], WRITTEN)).as_py() or 0
     if (index.num_rows, written) != (manifest.attempted, manifest.written):
         raise ShardError(
@@ -280,20 +283,3 @@ def open_shards(shards: str | os.PathLike[str] | Place) -> ShardSet:
             f"{manifest.written} of {manifest.attempted}: run `python -m sharding verify {place.name}`"
         )
     return ShardSet(place, manifest, index)
-
-
-def wav_header(frames: int, sample_rate: int) -> bytes:
-    """The 44-byte RIFF header of ``frames`` mono int16 samples."""
-    size = frames * SAMPLE_BYTES
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", 36 + size, b"WAVE"),
-        *(b"fmt ", 16, 1, 1, sample_rate, sample_rate * SAMPLE_BYTES, SAMPLE_BYTES, 16),  # PCM, mono, 16 bits
-        *(b"data", size),
-    )
-
-
-def idx_text(samples: Sequence[Sequence[tuple[str, int, int, str]]]) -> str:
-    """A DALI index v1.2: for each sample its components (extension, byte of the payload, bytes, member name)."""
-    lines = [" ".join(f"{ext} {offset} {size} {name}" for ext, offset, size, name in sample) for sample in samples]
-    return f"v1.2 {len(samples)}\n" + "".join(line + "\n" for line in lines)

@@ -6,10 +6,12 @@ KEY.wav header, 44-byte WAV header, PCM, padding | KEY.json header, JSON, paddin
 from __future__ import annotations
 
 import json
+import struct
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sharding.format import SAMPLE_BYTES, TAR_BLOCK_BYTES, WAV_HEADER_BYTES, wav_header
+from sharding.format import SAMPLE_BYTES, TAR_BLOCK_BYTES, WAV_HEADER_BYTES
 
 END_OF_TAR = bytes(2 * TAR_BLOCK_BYTES)
 
@@ -98,3 +100,20 @@ def tar_header(name: str, size: int) -> bytes:
 def padding(size: int) -> bytes:
     """Zeros up to the next block of the tar."""
     return bytes(-size % TAR_BLOCK_BYTES)
+
+
+def wav_header(frames: int, sample_rate: int) -> bytes:
+    """The 44-byte RIFF header of ``frames`` mono int16 samples."""
+    size = frames * SAMPLE_BYTES
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + size, b"WAVE"),
+        *(b"fmt ", 16, 1, 1, sample_rate, sample_rate * SAMPLE_BYTES, SAMPLE_BYTES, 16),  # PCM, mono, 16 bits
+        *(b"data", size),
+    )
+
+
+def idx_text(samples: Sequence[Sequence[tuple[str, int, int, str]]]) -> str:
+    """A DALI index v1.2: for each sample its components (extension, byte of the payload, bytes, member name)."""
+    lines = [" ".join(f"{ext} {offset} {size} {name}" for ext, offset, size, name in sample) for sample in samples]
+    return f"v1.2 {len(samples)}\n" + "".join(line + "\n" for line in lines)

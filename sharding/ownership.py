@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -85,10 +86,27 @@ def _is_manifest(root: Place) -> bool:
     return True
 
 
-def mark(root: Place) -> None:
-    """Say that builds write in this folder."""
-    if root.size(MARK) is None:
-        root.write(MARK, (json.dumps({"format_version": FORMAT_VERSION}) + "\n").encode())
+def mark(root: Place, settings: Mapping[str, Any], *, alone: bool) -> None:
+    """Say that builds of these settings write in this folder.
+
+    Args:
+        root: folder of the shards, in which no shard of other settings lies.
+        settings: of the build, with the decoder's versions.
+        alone: no other build can be at work in the folder, so that a mark without shards means nothing.
+
+    Raises:
+        ConfigError: another build has marked it with other settings.
+    """
+    wanted = (json.dumps({"format_version": FORMAT_VERSION, "settings": settings}) + "\n").encode()
+    found = root.read(MARK) if root.size(MARK) is not None else None
+    if found is None or (alone and found != wanted):
+        root.write(MARK, wanted)
+        found = root.read(MARK)  # of two that begin at once, one sees the other's
+    if found != wanted:
+        raise ConfigError(
+            f"{root.address(MARK)}: a build with other settings has begun here; give another --out, or, if none is at "
+            f"work any more, delete that file"
+        )
 
 
 def shard_files(root: Place) -> list[str]:

@@ -6,6 +6,7 @@ it was built with, and what the plan knew of each recording.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ METADATA_KEY = b"clmr"
 class Receipt:
     """What is known of a finished shard without opening it."""
 
+    name: str
+    """Below the root, such as ``train/000000.parquet``."""
     shard: ShardInfo | None
     """None where every recording was skipped: DALI refuses empty shards, so there is no tar."""
     settings: Mapping[str, Any]
@@ -43,6 +46,8 @@ class Receipt:
     """Checksums that the data set stated of the recordings; empty where it states none."""
     rows: pa.Table
     """In the order of the plan, columns as INDEX_SCHEMA."""
+    sha256: str
+    """Of the receipt itself."""
 
 
 def write_receipt(
@@ -61,12 +66,17 @@ def write_receipt(
     write_table(root, f"{planned.stem}.parquet", pa.table(columns, schema=INDEX_SCHEMA), about)
 
 
-def write_table(root: Place, name: str, table: pa.Table, about: Mapping[str, Any]) -> None:
-    """Publish rows of the index with a note in the file's metadata; the same rows give the same bytes."""
+def write_table(root: Place, name: str, table: pa.Table, about: Mapping[str, Any]) -> str:
+    """Publish rows of the index with a note in the file's metadata; the same rows give the same bytes.
+
+    Returns:
+        SHA-256 of the file.
+    """
     noted = table.replace_schema_metadata({METADATA_KEY: json.dumps(about)})
     buffer = io.BytesIO()
     pq.write_table(noted, buffer, compression="zstd")
     root.write(name, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
 def read_note(path: str, table: pa.Table) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def read_receipt(root: Place, name: str) -> Receipt:
         ShardError: it is missing or damaged.
     """
     path = root.address(name)
-    rows = read_index(root, name)
+    rows, sha256 = read_index(root, name)
     note = read_note(path, rows)
     try:
         shard = ShardInfo(**note["shard"]) if note["shard"] else None
@@ -98,7 +108,7 @@ def read_receipt(root: Place, name: str) -> Receipt:
         lengths = tuple(map(float, note["lengths"]))
         sha1 = tuple(map(str, note["sha1"]))
         rows = rows.replace_schema_metadata()
-        receipt = Receipt(shard, note["settings"], note["plan"], probes, lengths, sha1, rows)
+        receipt = Receipt(name, shard, note["settings"], note["plan"], probes, lengths, sha1, rows, sha256)
     except (KeyError, TypeError, ValueError) as error:
         raise ShardError(
             f"{path} is no receipt ({error}); delete it and run `python -m sharding build` again"

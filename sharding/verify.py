@@ -18,9 +18,9 @@ import xxhash
 from tqdm import tqdm
 
 from clmr.errors import ShardError
-from sharding.consistency import check_index, check_receipts, remedy
-from sharding.format import SAMPLE_BYTES, SPLITS, WRITTEN, ShardInfo, idx_text, read_manifest
-from sharding.members import END_OF_TAR, Components, IndexRow, frame_track
+from sharding.consistency import check_index, check_receipts, first_difference, remedy
+from sharding.format import SAMPLE_BYTES, SPLITS, WRITTEN, ShardInfo, read_manifest
+from sharding.members import END_OF_TAR, Components, IndexRow, frame_track, idx_text
 from sharding.receipt import Receipt
 from sharding.storage import Place, place_at
 
@@ -161,9 +161,3 @@ def _check_idx(root: Place, name: str, right: bytes) -> None:
 def _rows(table: pa.Table) -> list[IndexRow]:
     """The written rows of a receipt."""
     return [IndexRow(**row) for row in table.to_pylist() if row["status"] == WRITTEN]
-
-
-def first_difference(found: bytes, right: bytes) -> int:
-    """The first position at which two byte strings differ; where one begins the other, its length."""
-    pairs = enumerate(zip(found, right, strict=False))
-    return next((number for number, (one, other) in pairs if one != other), min(len(found), len(right)))

@@ -17,8 +17,8 @@ from sharding.datasets.catalog import Probe, Recording
 from sharding.decode import Decoded, decode_parts, read_source
 from sharding.faults import Fault, RecordingError
 from sharding.ffmpeg import ffmpeg_version
-from sharding.format import SKIPPED, WRITTEN, ShardInfo, idx_text
-from sharding.members import END_OF_TAR, Components, IndexRow, frame_track
+from sharding.format import SKIPPED, WRITTEN, ShardInfo
+from sharding.members import END_OF_TAR, Components, IndexRow, frame_track, idx_text
 from sharding.plan import BuildSettings, PlannedShard
 from sharding.receipt import write_receipt
 from sharding.salvage import Salvage, salvage
@@ -188,8 +188,9 @@ def _attempt(job: ShardJob, recording: Recording, probe: Probe) -> tuple[Decoded
     decoded, sha256 = attempt(job.source, recording, job.settings)
     if decoded is Fault.MISSING and probe.bytes:
         raise SourceError(
-            f"{job.source.address(recording.source)} was there when the build began and is not there for "
-            f"{socket.gethostname()}: is the source mounted on all machines, under the same path?"
+            f"{job.source.address(recording.source)} was there when the build began, and is gone for "
+            f"{socket.gethostname()}; run the same command again to count it as missing, or, with several machines, "
+            f"mount the source on all of them under the same path"
         )
     needs_ffmpeg = decoded is Fault.UNSUPPORTED or (isinstance(decoded, Decoded) and decoded.decoder)
     if needs_ffmpeg and ffmpeg_version() != job.ffmpeg:

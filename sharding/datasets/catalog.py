@@ -77,12 +77,21 @@ class Catalog:
     recordings: tuple[Recording, ...]
     ignored: int
     """Files in the source folder that are not audio by their extension."""
+    notes: tuple[str, ...] = ()
+    """What looks wrong but may be meant, to be shown as warnings."""
 
     def __post_init__(self) -> None:
         twice = repeated(recording.key for recording in self.recordings)
         if twice is not None:
             sources = ", ".join(recording.source for recording in self.recordings if recording.key == twice)
             raise SourceError(f"two recordings have the key {twice}: {sources}; rename one of them")
+
+
+def check_count(where: str, found: int, published: int, what: str) -> tuple[str, ...]:
+    """A note where an annotation has another number of rows than the published one."""
+    if found == published:
+        return ()
+    return (f"{where} has {found:,} {what}, the published one has {published:,}: unless this is meant, get it again",)
 
 
 def repeated(names: Iterable[str]) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clmr.errors import SourceError
-from sharding.datasets.catalog import Catalog, Recording, Request
+from sharding.datasets.catalog import Catalog, Recording, Request, check_count
 from sharding.datasets.choice import choose
 from sharding.datasets.id_lists import read_list
 from sharding.datasets.inventory import TOLERATED, Inventory, take_inventory
@@ -34,6 +34,7 @@ ARCHIVES = {
 SUBSETS = {"small": {"small"}, "medium": {"small", "medium"}}
 """Of the column set/subset; large and full take every track."""
 SPLITS = {"training": "train", "validation": "valid", "test": "test"}
+TRACKS_OF = {"small": 8_000, "medium": 25_000, "large": 106_574, "full": 106_574}
 COLUMNS = {"subset": ("set", "subset"), "split": ("set", "split"), "genre": ("track", "genre_top")}
 SHA1_LINE = re.compile(r"([0-9a-f]{40}) [ *]([0-9]{3}/[0-9]{6}\.mp3)")
 BAD_CLIPS = frozenset(read_list("fma_bad_clips"))
@@ -73,10 +74,13 @@ def read_fma(request: Request) -> Catalog:
         return Recording(track.number, track.number, track.split, labels, (name,), fault, sums.get(name, ""))
 
     recordings = tuple(map(recording, tracks))
+    notes = check_count(
+        f"{inventory.source.name}: {TRACKS}", len(tracks), TRACKS_OF[variant], f"tracks of fma_{variant}"
+    )
     inventory.refuse_half(recordings, f"unpack it again, with 7z x {folder}.zip")
     vocabulary = tuple(sorted({track.genre for track in tracks} - {""}))
     checksums = f"{folder}/checksums" in inventory.names
-    return Catalog("fma", vocabulary, recordings, inventory.ignored(1 + checksums))
+    return Catalog("fma", vocabulary, recordings, inventory.ignored(1 + checksums), notes)
 
 
 def _tracks(inventory: Inventory, variant: str) -> Iterator[Track]:

@@ -26,6 +26,7 @@ from sharding.datasets.catalog import Catalog, Recording, Request, readable_name
 from sharding.datasets.choice import choose
 from sharding.datasets.inventory import Inventory, take_inventory
 from sharding.datasets.tree import make_key
+from sharding.format import SPLITS
 
 EXPECTED = "manifests NAME.train.jsonl, NAME.val.jsonl and NAME.test.jsonl, with the audio below the same folder"
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write one, files and tables cannot hold it
@@ -67,7 +68,9 @@ def read_jsonl(request: Request) -> Catalog:
     recordings = tuple(map(recording, lines))
     inventory.refuse_half(recordings, f"expected {EXPECTED}")
     vocabulary = tuple(sorted(set().union(*(line.labels for line in lines))))
-    return Catalog("jsonl", vocabulary, recordings, inventory.ignored(len(manifests)))
+    absent = [split for split in SPLITS if split not in manifests.values()]
+    notes = (f"{inventory.source.name}: no manifest of the split {' and '.join(absent)}",) if absent else ()
+    return Catalog("jsonl", vocabulary, recordings, inventory.ignored(len(manifests)), notes)
 
 
 def _manifests(inventory: Inventory, request: Request) -> dict[str, str]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 
 from clmr.errors import SourceError
-from sharding.datasets.catalog import Catalog, Recording, Request
+from sharding.datasets.catalog import Catalog, Recording, Request, check_count
 from sharding.datasets.choice import choose
 from sharding.datasets.inventory import Inventory, take_inventory
-from sharding.datasets.msd_splits import FORMS, Splits, read_splits
+from sharding.datasets.msd_splits import FORMS, TEST, TRAIN, VALID, Splits, read_splits
 from sharding.faults import Fault
 
 EXPECTED = (
@@ -42,7 +42,8 @@ def read_msd(request: Request) -> Catalog:
         raise SourceError(f"{inventory.source.name} holds no previews; expected {EXPECTED}")
     recordings = tuple(_recording(*row, splits, inventory, *found) for row in splits.rows)
     inventory.refuse_half(recordings, f"expected {EXPECTED}", tolerated=1)
-    return Catalog("msd", splits.labels, recordings, inventory.ignored(splits.files))
+    notes = check_count(f"{inventory.source.name}: the split", len(recordings), TRAIN + VALID + TEST, "tracks")
+    return Catalog("msd", splits.labels, recordings, inventory.ignored(splits.files), notes)
 
 
 def _recording(

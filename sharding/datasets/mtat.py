@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from clmr.errors import SourceError
-from sharding.datasets.catalog import Catalog, Recording, Request
+from sharding.datasets.catalog import Catalog, Recording, Request, check_count
 from sharding.datasets.choice import choose
 from sharding.datasets.id_lists import read_list
 from sharding.datasets.inventory import Inventory, take_inventory
@@ -37,6 +37,7 @@ UNPACK = "cat mp3.zip.00? > mp3_all.zip; unzip mp3_all.zip"
 ARCHIVES = ("mp3.zip.001", "mp3.zip.002", "mp3.zip.003")
 FOLDERS = "0123456789abcdef"
 TAGS = read_list("mtat_tags")
+CLIPS = 25_863  # rows of the published annotation
 BAD_CLIPS = frozenset({"35644", "55753", "57881"})  # the first has 0 bytes, the others do not decode
 MP3_PATH = re.compile(r"([0-9a-f])/([^/]+)-([0-9]+)-[0-9]+\.mp3")
 ON_DISK = re.compile(r"((?:.*/)?)[0-9a-f]/[^/]+\.mp3")
@@ -74,6 +75,7 @@ def read_mtat(request: Request) -> Catalog:
     annotations = inventory.find(ANNOTATIONS)
     root = _audio_root(inventory)
     clips = _clips(inventory, annotations, root)
+    notes = check_count(inventory.source.address(annotations), len(clips), CLIPS, "clips")
     lists = read_lists(inventory) if variant == "won" else None
     if lists is not None:
         clips = _listed(clips, lists, inventory)
@@ -82,7 +84,7 @@ def read_mtat(request: Request) -> Catalog:
     _check_songs(clips)
     inventory.refuse_half([_clip(clip, root) for clip in clips], f"unpack the archives again: {UNPACK}")
     recordings = _songs(clips, root) if request.unit == "song" else (_clip(clip, root) for clip in clips)
-    return Catalog("mtat", TAGS, tuple(recordings), inventory.ignored(1 + 3 * (lists is not None)))
+    return Catalog("mtat", TAGS, tuple(recordings), inventory.ignored(1 + 3 * (lists is not None)), notes)
 
 
 def _audio_root(inventory: Inventory) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 
+from clmr.errors import ConfigError
 from sharding.storage.local import LocalPlace
 from sharding.storage.place import Listing, Place, Writer
 
 __all__ = ["Listing", "LocalPlace", "Place", "Writer", "place_at"]
 
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+ONE_SLASH = re.compile(r"(s3a?|gs|azure|az|abfss?|https?):/?[^/]")
 
 
 def place_at(where: str | os.PathLike[str] | Place) -> Place:
@@ -25,4 +27,6 @@ def place_at(where: str | os.PathLike[str] | Place) -> Place:
         from sharding.storage.bucket import ObjectPlace  # obstore is loaded where it is needed
 
         return ObjectPlace(os.fspath(where))
+    if ONE_SLASH.match(os.fspath(where)):
+        raise ConfigError(f"{where}: write two slashes for a URL, or ./ before it for a folder of that name")
     return LocalPlace(where)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo, wav_header
+from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo
+from sharding.members import wav_header
 
 SAMPLE_RATE = 8000
 WriteShards = Callable[..., Path]  # the fixture make_shards

@@ -50,7 +50,7 @@ def content(batches: list[Batch]) -> list[tuple[int, int, bytes, bytes, bytes]]:
 
 def member_pcm(shards: Path, row: int) -> Pcm:
     """A track's samples as tarfile and soundfile read them."""
-    entry = read_index(LocalPlace(shards), "index.parquet").slice(row, 1).to_pylist()[0]
+    entry = read_index(LocalPlace(shards), "index.parquet")[0].slice(row, 1).to_pylist()[0]
     with tarfile.open(shards / entry["shard"]) as tar:
         file = tar.extractfile(f"{entry['key']}.wav")
         assert file is not None

@@ -176,7 +176,7 @@ def test_a_worker_that_does_not_see_the_source_is_no_reason_to_lose_tracks(
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: {corpus}/disc ")
-    assert "is the source mounted on all machines" in last
+    assert "mount the source on all of them under the same path" in last
     assert not list((tmp_path / "shards").rglob("*.parquet"))
 
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from clmr.errors import ShardError
 from sharding.build import build
+from sharding.consistency import first_difference
 from sharding.format import open_shards
 from sharding.plan import BuildSettings
-from sharding.verify import first_difference, verify
+from sharding.verify import verify
 
 Sharder = Callable[..., subprocess.CompletedProcess[str]]
 TAR = "train/000001.tar"

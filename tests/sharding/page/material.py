@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sharding.format import INDEX_SCHEMA, SPLITS, Manifest, ShardInfo, wav_header
+from sharding.format import INDEX_SCHEMA, SPLITS, Manifest, ShardInfo
+from sharding.members import wav_header
 
 RATE = 22050
 Pcm = npt.NDArray[np.int16]
