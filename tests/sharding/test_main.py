@@ -49,6 +49,9 @@ def test_mistakes_are_one_line(tmp_path: Path, sharder: Sharder) -> None:
         (("build", "folder", "--source", tmp_path / "gone"), f"error: {tmp_path}/gone is not a folder"),
         (("build", "folder", "--out", "ftp://host/x"), "error: ftp://: not a kind of storage that is known (s3://,"),
         (("build", "folder", "--out", "s3://"), "error: s3://: names no bucket"),
+        (("build", "folder", "--out", "s3:/bucket/x"), "error: s3:/bucket/x: write two slashes for a URL"),
+        (("build", "folder", "--scheduler", "node-1"), "error: --scheduler 'node-1': give the address of a Dask"),
+        (("build", "folder", "--scheduler", ""), "error: --scheduler '': give the address of a Dask"),
         (("build", "gtzan", "--unit", "song"), "error: "),
         (("build", "fma", "--variant", "tiny"), "error: "),
         (

@@ -18,6 +18,7 @@ from sharding.build import Share, build
 from sharding.datasets.folder import read_folder
 from sharding.faults import Fault
 from sharding.format import Manifest, open_shards
+from sharding.ownership import mark
 from sharding.plan import BuildSettings, plan_shards
 from sharding.probe import probe
 from sharding.publish import claimed, publish
@@ -154,3 +155,18 @@ def test_a_listing_survives_files_that_come_and_go(tmp_path: Path) -> None:
         thread.join()
     assert all(listing.get("stays") == 1 for listing in listings)
     assert any(len(listing) > 1 for listing in listings)
+
+
+def test_a_build_of_other_settings_does_not_begin_beside_one_that_has(corpus: Path, tmp_path: Path) -> None:
+    """Before anything is decoded: in a bucket, and among the tasks of an array, no lock keeps them apart."""
+    place, ours, others = LocalPlace(tmp_path), {"seed": 1}, {"seed": 2}
+    mark(place, ours, alone=False)
+    mark(place, ours, alone=False)
+    with pytest.raises(ConfigError, match=r"\.clmr-build\.json: a build with other settings has begun here"):
+        mark(place, others, alone=False)
+    mark(place, others, alone=True)  # the folder is claimed and holds no shards: it was given up
+    with pytest.raises(ConfigError, match="a build with other settings has begun here"):
+        mark(place, ours, alone=False)
+    with pytest.raises(ConfigError, match="a build with other settings has begun here"):
+        build(corpus, tmp_path, SETTINGS, jobs=1, share=Share(0, 2))
+    assert not list(tmp_path.rglob("*.tar"))

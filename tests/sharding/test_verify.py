@@ -223,3 +223,28 @@ def test_first_difference() -> None:
     assert first_difference(b"abc", b"abd") == 2
     assert first_difference(b"ab", b"abd") == 2
     assert first_difference(b"", b"x") == 0
+
+
+@pytest.mark.parametrize("name", ["train/000001.parquet", "index.parquet", "manifest.json"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_bit_of_the_tables_may_flip(copy: Path, name: str, place: float, bit: int) -> None:
+    """Those too that change nothing which anybody reads."""
+    data = bytearray((copy / name).read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    put_back = restore(copy / name)
+    (copy / name).write_bytes(data)
+    try:
+        assert fault(copy)
+    finally:
+        put_back()
+
+
+def test_a_manifest_cut_short_by_one_byte(copy: Path) -> None:
+    put_back = restore(copy / "manifest.json")
+    size = (copy / "manifest.json").stat().st_size
+    os.truncate(copy / "manifest.json", size - 1)
+    try:
+        assert f"manifest.json byte {size - 1}: not as a build writes it" in fault(copy)
+    finally:
+        put_back()

@@ -55,6 +55,12 @@ def test_medium_has_the_published_splits_genres_and_bad_clips(medium: dict[str, 
     assert len(GENRES) == 16
     assert all(len(recording.labels) == 1 for recording in catalog.recordings)
     assert catalog.ignored == 1  # raw_tracks.csv
+    assert catalog.notes == ()
+
+
+def test_a_table_cut_between_two_rows_is_noted(few: dict[str, bytes]) -> None:
+    (note,) = read_fma(request(few)).notes
+    assert "tracks.csv has 40 tracks of fma_medium, the published one has 25,000" in note
 
 
 def test_small_is_read_from_the_archive_that_is_there(medium: dict[str, bytes]) -> None:

@@ -38,8 +38,14 @@ def test_paths_count_from_wherever_the_manifest_was_written(root: str, valid: st
     catalog = read_jsonl(request(manifests(root=root, valid=valid) | WAVS | {"README.md": b""}))
     assert splits(catalog) == (14, 3, 3)
     assert {recording.source for recording in catalog.recordings} == set(WAVS)
-    assert (catalog.labels, catalog.ignored) == (("blues", "jazz"), 1)
+    assert (catalog.labels, catalog.ignored, catalog.notes) == (("blues", "jazz"), 1, ())
     assert all(r.labels == (("blues", "jazz")[int(r.source[-5]) % 2],) for r in catalog.recordings)
+
+
+def test_a_split_without_a_manifest_is_noted() -> None:
+    files = {name: data for name, data in manifests().items() if ".train." in name}
+    (note,) = read_jsonl(request(files | WAVS)).notes
+    assert note.endswith("no manifest of the split valid and test")
 
 
 def test_labels_may_be_one_or_several_or_none() -> None:

@@ -37,7 +37,7 @@ def test_the_published_pickles_give_the_published_counts(published: dict[str, by
     catalog = read_msd(request(published | previews(numbers)))
     assert splits(catalog, None, Fault.MISSING) == (TRAIN, VALID, TEST) == (201_680, 11_774, 28_435)
     assert sum(splits(catalog, Fault.MISSING)) == 242  # every thousandth
-    assert (catalog.labels, catalog.ignored) == (tuple(TAGS), 0)
+    assert (catalog.labels, catalog.ignored, catalog.notes) == (tuple(TAGS), 0, ())
     for number in (0, 1, TRAIN - 1, TRAIN, TRAIN + VALID - 1, TRAIN + VALID, TRAIN + VALID + TEST - 1):
         recording = catalog.recordings[number]
         assert (recording.key, recording.song_id) == (track_id(number).lower(), track_id(number))

@@ -55,6 +55,12 @@ def test_pons_has_every_clip_by_folder_less_the_three_bad_ones(files: dict[str, 
     untagged = Counter(recording.split for recording in catalog.recordings if not recording.labels)
     assert untagged == {"train": 3_462, "valid": 296, "test": 997}
     assert catalog.ignored == 0
+    assert catalog.notes == ()
+
+
+def test_an_annotation_cut_between_two_rows_is_noted(few: dict[str, bytes]) -> None:
+    (note,) = read_mtat(request(few)).notes
+    assert f"annotations_final.csv has {len(FEW)} clips, the published one has 25,863" in note
 
 
 @pytest.mark.parametrize("variant", ["lee", "won"])
