@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from importlib.util import find_spec
@@ -44,6 +45,9 @@ def _is_there(name: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs do not hear Ctrl-C, nor do the processes they start; the tests of Ctrl-C need it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "needs(program, module:name or right:name, ...): left out, and counted, where it is not installed"
     )
