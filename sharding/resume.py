@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from clmr.errors import ConfigError, ShardError
+from clmr.errors import ConfigError
 from sharding.format import SKIPPED, SPLITS
 from sharding.ownership import shard_files
 from sharding.plan import PlannedShard
 from sharding.publish import remove_orphans
-from sharding.receipt import Receipt, read_receipt
+from sharding.receipt import Receipt
+from sharding.salvage import previous
 from sharding.storage import Place
 
 READERS = 16  # threads: reading a receipt is waiting for the disk, or for the object store
@@ -22,15 +23,8 @@ def read_receipts(root: Place) -> dict[str, Receipt]:
     """The receipts of all shards by their stems, such as ``train/000000``; damaged ones are passed over."""
     stems = [name.removesuffix(".parquet") for name in shard_files(root) if name.endswith(".parquet")]
     with ThreadPoolExecutor(READERS) as pool:
-        receipts = pool.map(lambda stem: _read(root, stem), stems)
+        receipts = pool.map(lambda stem: previous(root, stem), stems)
         return {stem: receipt for stem, receipt in zip(stems, receipts, strict=True) if receipt is not None}
-
-
-def _read(root: Place, stem: str) -> Receipt | None:
-    try:
-        return read_receipt(root, f"{stem}.parquet")
-    except ShardError:  # it is made anew
-        return None
 
 
 def check_settings(root: Place, settings: Mapping[str, Any], receipts: Mapping[str, Receipt]) -> None:
@@ -97,7 +91,7 @@ def same(receipts: Mapping[str, Receipt], others: Mapping[str, Receipt]) -> bool
 
 
 def remove_parts(root: Place) -> None:
-    """Remove the unfinished files of processes of this machine that are no more; a bucket shows none."""
+    """Remove the unfinished files of processes that are no more; a bucket shows none."""
     if root.root is not None:
         for folder in (root.root, *(root.root / split for split in SPLITS)):
             remove_orphans(folder)

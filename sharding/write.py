@@ -54,8 +54,6 @@ class ShardResult:
 
     stem: str
     attempted: int
-    decoded: int
-    """Recordings that were decoded, or found to be unfit, in this run; the others were as an earlier one left them."""
     samples: int
     """Of all its written tracks."""
 
@@ -73,10 +71,9 @@ def write_shard(job: ShardJob, report: Report, begin: Begin = lambda _: None) ->
     with salvage(job.root, job.shard.stem, job.receipt) as earlier:
         if job.retry and not _fares_better(job, earlier, begin):
             rows = [row for row, _ in earlier.rows.values()]
-            failed = sum(row.status == SKIPPED for row in rows)
             for row in rows:
                 report(row.frames or 0)
-            return ShardResult(job.shard.stem, len(rows), failed, sum(row.frames or 0 for row in rows))
+            return ShardResult(job.shard.stem, len(rows), sum(row.frames or 0 for row in rows))
         return _Shard(job, earlier, report, begin).write()
 
 
@@ -105,7 +102,6 @@ class _Shard:
         self.name = f"{job.shard.stem}.tar"
         self.rows: list[IndexRow] = []
         self.samples: list[Components] = []
-        self.decoded = 0
 
     def write(self) -> ShardResult:
         stem, root = self.job.shard.stem, self.job.root
@@ -128,7 +124,7 @@ class _Shard:
             root.remove(self.name)
             root.remove(f"{stem}.idx")
         write_receipt(root, self.job.shard, self.job.receipt, info, self.rows)
-        return ShardResult(stem, len(self.rows), self.decoded, frames)
+        return ShardResult(stem, len(self.rows), frames)
 
     def _write_track(self, writer: HashingWriter, recording: Recording, probe: Probe) -> None:
         """Attempt one recording: its row of the index and, where it was not skipped, its members in the tar."""
@@ -159,7 +155,6 @@ class _Shard:
             samples = self.earlier.samples(before)
             if samples is not None:
                 return replace(before, split=known.split, song_id=known.song_id, labels=known.labels), samples
-        self.decoded += 1
         decoded, sha256 = _attempt(self.job, recording, probe)
         if isinstance(decoded, Fault):
             return replace(known, reason=decoded.value, source_sha256=sha256), None

@@ -123,3 +123,14 @@ def not_root() -> Iterator[Path]:
         finally:
             if was_root:
                 os.seteuid(0)
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    """A folder of names that lead to no bytes."""
+    (tmp_path / "dangling.wav").symlink_to("nowhere")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "empty.wav").touch()
+    os.mkfifo(tmp_path / "pipe.wav")
+    return tmp_path

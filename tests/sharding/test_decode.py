@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,15 +257,10 @@ def test_faults() -> None:
 
 
 @pytest.mark.parametrize("path", ["absent.wav", "dangling.wav", "loop.wav", "folder.wav", "pipe.wav", "empty.wav"])
-def test_what_cannot_be_read(tmp_path: Path, path: str) -> None:
-    (tmp_path / "dangling.wav").symlink_to("nowhere")
-    (tmp_path / "loop.wav").symlink_to("loop.wav")
-    (tmp_path / "folder.wav").mkdir()
-    (tmp_path / "empty.wav").touch()
-    os.mkfifo(tmp_path / "pipe.wav")
+def test_what_cannot_be_read(unreadable: Path, path: str) -> None:
     expected = {"absent.wav": Fault.MISSING, "dangling.wav": Fault.MISSING, "empty.wav": Fault.EMPTY}
     with pytest.raises(RecordingError) as caught:
-        read_source(LocalPlace(tmp_path), path)
+        read_source(LocalPlace(unreadable), path)
     assert caught.value.fault is expected.get(path, Fault.UNREADABLE)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 from unittest.mock import Mock
@@ -89,13 +88,8 @@ def test_what_only_ffmpeg_reads_is_guessed_by_its_size(
 
 
 @pytest.mark.parametrize("path", ["absent.wav", "dangling.wav", "loop.wav", "folder.wav", "pipe.wav", "empty.wav"])
-def test_what_cannot_be_read(tmp_path: Path, path: str) -> None:
-    (tmp_path / "dangling.wav").symlink_to("nowhere")
-    (tmp_path / "loop.wav").symlink_to("loop.wav")
-    (tmp_path / "folder.wav").mkdir()
-    (tmp_path / "empty.wav").touch()
-    os.mkfifo(tmp_path / "pipe.wav")
-    assert probe(LocalPlace(tmp_path), path) == Probe()
+def test_what_cannot_be_read(unreadable: Path, path: str) -> None:
+    assert probe(LocalPlace(unreadable), path) == Probe()
 
 
 def test_a_file_without_permission(not_root: Path) -> None:
