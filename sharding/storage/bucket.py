@@ -11,7 +11,7 @@ from typing import BinaryIO
 from clmr.errors import StorageError
 from sharding.storage import objects
 from sharding.storage.objects import UnlistableError
-from sharding.storage.place import Listing, Place
+from sharding.storage.place import Listing, Place, Version
 from sharding.storage.ranged import BLOCK, RANGE, RangedFile
 from sharding.storage.upload import Upload
 from sharding.storage.urls import key_of, parse
@@ -34,6 +34,20 @@ class ObjectPlace(Place):
     def size(self, name: str) -> int | None:
         """Bytes of an object; None where there is none."""
         return objects.size(self._at, *self._names(name))
+
+    def version(self, name: str) -> Version:
+        """What an object is now."""
+        return objects.version(self._at, *self._names(name))
+
+    def fetch(self, name: str, begin: int, end: int, version: Version) -> memoryview:
+        """Bytes of an object from one position to another, by one request."""
+        key, address = self._names(name)
+        piece = objects.get(self._at, key, address, begin, end)
+        if Version(piece.size, piece.version) != version:
+            raise StorageError(f"{address}: was replaced while in use; start again with the shards as they are now")
+        if len(piece.data) != end - begin:
+            raise StorageError(f"{address}: the server sent {len(piece.data)} bytes instead of {end - begin}")
+        return piece.data
 
     def read(self, name: str) -> bytes:
         """A whole object."""

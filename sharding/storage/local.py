@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sharding.publish import publish
-from sharding.storage.place import Listing, Place
+from sharding.storage.place import Listing, Place, Version
 
 
 class LocalPlace(Place):
@@ -38,6 +38,11 @@ class LocalPlace(Place):
             return (self._root / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def version(self, name: str) -> Version:
+        """What a file is now."""
+        status = (self._root / name).stat()
+        return Version(status.st_size, f"{status.st_ino}-{status.st_mtime_ns}")
 
     def read(self, name: str) -> bytes:
         """A whole file."""

@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from clmr.errors import ConfigError, StorageError
+from sharding.storage.place import Version
 from sharding.storage.profile import s3_settings
 from sharding.storage.refusals import refusal, status_of, unusable
 from sharding.storage.urls import Address
@@ -156,6 +157,17 @@ def size(at: Address, key: str, address: str) -> int | None:
             return obstore.head(connection.down, key)["size"]
     except FileNotFoundError:
         return None
+
+
+def version(at: Address, key: str, address: str) -> Version:
+    """What an object is now.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    with _asking(at, address) as connection:
+        meta = obstore.head(connection.down, key)
+        return Version(meta["size"], meta["e_tag"])
 
 
 def get(at: Address, key: str, address: str, begin: int, end: int) -> Piece:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from clmr.errors import StorageError
 
 
 class Writer(Protocol):
@@ -14,6 +18,16 @@ class Writer(Protocol):
 
     def write(self, data: bytes | memoryview, /) -> object:
         """Append bytes."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a file is now: another one under the same name has another version."""
+
+    size: int
+    """Bytes."""
+    tag: str | None
+    """The store's tag (ETag), or the file's number and time of change; None where a web server gives none."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,28 @@ class Place(ABC):
     @abstractmethod
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where there is none."""
+
+    def version(self, name: str) -> Version:
+        """What a file is now."""
+        size = self.size(name)
+        if size is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.address(name))
+        return Version(size, None)
+
+    def fetch(self, name: str, begin: int, end: int, version: Version) -> bytes | memoryview:
+        """Bytes of a file from one position to another, both within it.
+
+        Raises:
+            StorageError: the file is no longer this version, or fewer bytes came.
+        """
+        if self.version(name) != version:
+            raise StorageError(f"{self.address(name)}: was replaced while in use; start again")
+        with self.open(name) as file:
+            file.seek(begin)
+            data = file.read(end - begin)
+        if len(data) != end - begin:
+            raise StorageError(f"{self.address(name)}: ends before byte {end}")
+        return data
 
     @abstractmethod
     def read(self, name: str) -> bytes:
