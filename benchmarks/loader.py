@@ -24,6 +24,7 @@ from loaders import PairLoader
 from loaders.speed import CopyCeiling, endless, pairs_per_second
 from loaders.threads import default_threads
 from sharding.build import build
+from sharding.format import open_shards
 from sharding.plan import BuildSettings
 
 SAMPLE_RATE = 22050  # Hz
@@ -60,7 +61,7 @@ def contenders(shards: Path, extracted: Path, threads: int) -> dict[str, Iterato
     for path in [*tars, *files]:
         path.read_bytes()  # into the page cache
     loader = PairLoader(shards, batch_size=PAIRS, threads=threads)
-    ceiling = CopyCeiling(shards, loader.tracks, crop_frames=CROP_FRAMES, pairs=PAIRS, threads=threads)
+    ceiling = CopyCeiling(shards, open_shards(shards).tracks(("train",)), crop_frames=CROP_FRAMES, pairs=PAIRS, threads=threads)
     common = {"crop_frames": CROP_FRAMES, "pairs": PAIRS}
     return {
         OURS: endless(loader),

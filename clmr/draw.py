@@ -50,12 +50,12 @@ def mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def make_keys(seed: int, epoch: int, tracks: npt.ArrayLike, views: Sequence[int] = (0, 1)) -> Keys:
+def make_keys(seed: int, epoch: npt.ArrayLike, tracks: npt.ArrayLike, views: Sequence[int] = (0, 1)) -> Keys:
     """The draw keys of some tracks' views in one epoch.
 
     Args:
         seed: the run's seed, any integer (its low 64 bits count).
-        epoch: epoch number, >= 0.
+        epoch: epoch number, >= 0; one for all tracks, or shape ``[N]``.
         tracks: track numbers, int, shape ``[N]``.
         views: the view numbers wanted, shape ``[V]``.
 
@@ -64,7 +64,7 @@ def make_keys(seed: int, epoch: int, tracks: npt.ArrayLike, views: Sequence[int]
     """
     words = (
         np.full((1, 1), seed & (2**64 - 1), dtype=np.uint64),
-        np.full((1, 1), epoch, dtype=np.uint64),
+        np.atleast_1d(np.asarray(epoch, dtype=np.uint64))[:, None],
         np.asarray(tracks, dtype=np.int64).astype(np.uint64)[:, None],
         np.asarray(views, dtype=np.int64).astype(np.uint64)[None, :],
     )

@@ -46,8 +46,13 @@ def bench(shards: str, batch_size: int, seconds: float, threads: int | None, cro
 
     threads = threads if threads is not None else default_threads()
     with PairLoader(shards, batch_size=batch_size, crop_frames=crop_frames, threads=threads) as loader:
+        shard_set = open_shards(shards)
         ceiling = CopyCeiling(
-            open_shards(shards).root, loader.tracks, crop_frames=loader.crop_frames, pairs=batch_size, threads=threads
+            shard_set.root,
+            shard_set.tracks(("train",)),
+            crop_frames=loader.crop_frames,
+            pairs=batch_size,
+            threads=threads,
         )
         sources = {"PairLoader": endless(loader), "memory copy": ceiling.batches()}
         rates: dict[str, list[float]] = {name: [] for name in sources}
@@ -61,7 +66,7 @@ def bench(shards: str, batch_size: int, seconds: float, threads: int | None, cro
         ceiling.close()
     pair_bytes = 2 * loader.crop_frames * 2
     best = median(rates["memory copy"])
-    click.echo(f"{shards}: {len(loader.tracks)} tracks, {loader.crop_frames} samples per crop, {threads} threads")
+    click.echo(f"{shards}: {loader.track_count} tracks, {loader.crop_frames} samples per crop, {threads} threads")
     click.echo(f"{'':<12} {'pairs/s':>9} {'lowest':>9} {'highest':>9} {'MB/s':>8} {'of copy':>8} {'waiting':>8}")
     for name, measured in rates.items():
         middle = median(measured)

@@ -74,14 +74,14 @@ def _thread_context() -> int:
 
 
 def read_together(
-    descriptors: Sequence[int], offsets: Sequence[int], target: int, size: int
+    descriptors: Sequence[int], offsets: npt.ArrayLike, targets: npt.ArrayLike, size: int
 ) -> npt.NDArray[np.integer]:
-    """Read pieces of files into memory, one behind the other.
+    """Read pieces of files into memory.
 
     Args:
         descriptors: of the open file of each piece, at most :data:`AT_MOST`.
         offsets: byte where each piece begins.
-        target: address with room for all pieces.
+        targets: address where each piece belongs.
         size: bytes of a piece.
 
     Returns:
@@ -95,7 +95,7 @@ def read_together(
     requests["number"] = np.arange(count)
     requests["opcode"] = PREAD
     requests["descriptor"] = descriptors
-    requests["target"] = target + size * np.arange(count)
+    requests["target"] = targets
     requests["size"] = size
     requests["offset"] = offsets
     pointers = requests.ctypes.data + REQUEST.itemsize * np.arange(count)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -12,10 +13,31 @@ from torch import Tensor
 
 from loaders.crops import CropReader, Crops
 from loaders.slabs import Slab, SlabPool
-from loaders.threads import ReaderThreads
+from loaders.threads import ProcessGuard
 from loaders.transfer import Upload, Uploader
 
 AnyCrops = TypeVar("AnyCrops", bound=Crops)
+
+
+class Prefetch(ABC, Generic[AnyCrops]):
+    """Batches in the order of a plan: (plan, int16 tensor ``[b, views, T]`` on the device)."""
+
+    def __iter__(self) -> Iterator[tuple[AnyCrops, Tensor]]:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> tuple[AnyCrops, Tensor]:
+        """The next batch; waits until it is there. Ends with the plan.
+
+        Raises:
+            ShardError: it cannot be read.
+            StorageError: the object store failed.
+            ConfigError: in a forked child.
+        """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Forget what is in flight."""
 
 
 class _Pending(Generic[AnyCrops]):
@@ -23,7 +45,7 @@ class _Pending(Generic[AnyCrops]):
 
     def __init__(self, crops: AnyCrops, slab: Slab, reads: list[Future[None]]) -> None:
         self.crops = crops
-        self.rows = len(crops.tracks)
+        self.rows = len(crops.track)
         self.slab = slab
         self.reads = reads
         self.upload: Upload | None = None
@@ -32,13 +54,12 @@ class _Pending(Generic[AnyCrops]):
         return all(read.done() and read.exception() is None for read in self.reads)
 
 
-class Prefetcher(Generic[AnyCrops]):
-    """Reads the batches of ``plans`` ahead; iterating yields (plan, int16 tensor ``[b, views, T]``).
+class Prefetcher(Prefetch[AnyCrops]):
+    """The ``torch`` backend: threads read into slabs, a stream of its own copies them to the GPU.
 
     Args:
-        plans: the crops of every batch to come.
+        blocks: the crops of every batch to come; the batches of a block are read together.
         reader: where they are read.
-        threads: who reads them.
         slabs: what they are read into, shape ``[at least b, views, T]``.
         device: where the tensors go.
         depth: batches in flight.
@@ -46,32 +67,23 @@ class Prefetcher(Generic[AnyCrops]):
 
     def __init__(
         self,
-        plans: Iterator[AnyCrops],
+        blocks: Iterator[Sequence[AnyCrops]],
         reader: CropReader,
-        threads: ReaderThreads,
         slabs: SlabPool,
         device: torch.device,
         depth: int,
     ) -> None:
-        self._plans = plans
+        self._blocks = blocks
         self._reader = reader
-        self._threads = threads
         self._slabs = slabs
         self._depth = depth
+        self._guard = ProcessGuard()
         self._pending: deque[_Pending[AnyCrops]] = deque()
         self._uploader = Uploader(device, slabs) if device.type == "cuda" else None
 
-    def __iter__(self) -> Iterator[tuple[AnyCrops, Tensor]]:
-        return self
-
     def __next__(self) -> tuple[AnyCrops, Tensor]:
-        """The next batch; waits until it is read.
-
-        Raises:
-            ShardError: the read failed.
-            ConfigError: in a forked child.
-        """
-        self._threads.check_process()
+        """The next batch; waits until it is read."""
+        self._guard.check()
         self._fill()
         if not self._pending:
             raise StopIteration
@@ -97,6 +109,7 @@ class Prefetcher(Generic[AnyCrops]):
         self._pending.clear()
 
     def _fill(self) -> None:
-        while len(self._pending) < self._depth and (crops := next(self._plans, None)) is not None:
-            slab = self._slabs.take()
-            self._pending.append(_Pending(crops, slab, self._reader.submit(crops, slab, self._threads)))
+        while len(self._pending) < self._depth and (block := next(self._blocks, None)) is not None:
+            slabs = [self._slabs.take() for _ in block]
+            reads = self._reader.submit(list(zip(block, slabs, strict=True)))
+            self._pending += [_Pending(crops, slab, reads) for crops, slab in zip(block, slabs, strict=True)]

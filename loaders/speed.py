@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from loaders.pairs import DEPTH, VIEWS, PairLoader
+from loaders.batch import VIEWS
+from loaders.indexed import DEPTH
+from loaders.pairs import PairLoader
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads
 from sharding.format import SAMPLE_BYTES, Tracks

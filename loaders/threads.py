@@ -47,6 +47,25 @@ def _stop(jobs: SimpleQueue[_Job | None], stopped: Event, threads: list[Thread])
         thread.join(timeout=1.0)  # a read that hangs in the kernel must not hang the exit
 
 
+class ProcessGuard:
+    """Refuses to go on in a forked child: there a read under way at the fork never ends."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def check(self) -> None:
+        """Make sure that this is the process that made the guard.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if os.getpid() != self._process:
+            raise ConfigError(
+                f"this loader belongs to process {self._process}: threads do not survive fork(); "
+                "make the loader in the process that reads from it"
+            )
+
+
 class ReaderThreads:
     """``count`` daemon threads over one queue. Ends with :meth:`close`, with the last reference, or at exit."""
 
@@ -54,7 +73,7 @@ class ReaderThreads:
         if count < 1:
             raise ConfigError(f"threads is {count}: at least 1 thread must read")
         self.count = count
-        self._process = os.getpid()
+        self._guard = ProcessGuard()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._stopped = Event()
         threads = [
@@ -71,21 +90,9 @@ class ReaderThreads:
         Raises:
             ConfigError: after :meth:`close`, or in a forked child, where the threads do not exist.
         """
-        self.check_process()
+        self._guard.check()
         if self._stopped.is_set():
             raise ConfigError("this loader is closed: make a new one")
         future: Future[None] = Future()
         self._jobs.put((future, function))
         return future
-
-    def check_process(self) -> None:
-        """Refuse to go on in a forked child: there a job under way at the fork never ends.
-
-        Raises:
-            ConfigError: this is not the process that made the threads.
-        """
-        if os.getpid() != self._process:
-            raise ConfigError(
-                f"this loader belongs to process {self._process}: threads do not survive fork(); "
-                "make the loader in the process that reads from it"
-            )

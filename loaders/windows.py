@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.crops import CropReader, Crops, check_sample_rate, crop_length
+from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length
+from loaders.crops import CropReader, Crops
 from loaders.order import Integers
 from loaders.prefetch import Prefetcher
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
+from loaders.ways import Way, open_source
 from sharding.format import SPLITS, open_shards
 
 DEPTH = 3
@@ -96,25 +98,28 @@ class WindowLoader:
         self.batch_size = batch_size
         self.device = usable_device(device)
         self.tracks = shard_set.tracks(splits)
-        self._reader = CropReader(shard_set, self.tracks, self.window_frames)
+        check_tracks(shard_set, self.tracks, self.window_frames)
         self.windows_per_track: Integers = self.tracks.frames // self.window_frames
         self._first_position = np.cumsum(self.windows_per_track) - self.windows_per_track
         self.total_windows = int(self.windows_per_track.sum())
         self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
         self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
         self._threads = ReaderThreads(threads if threads is not None else default_threads())
+        self._source = open_source(Way("files", 0, ""), shard_set, self.tracks, self._threads)
+        self._reader = CropReader([Corpus(shard_set, self.tracks, self._source)])
 
     def __len__(self) -> int:
         """Batches of this rank."""
         return (len(self._share) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[WindowBatch]:
-        prefetch = Prefetcher(self._plan(), self._reader, self._threads, self._slabs, self.device, DEPTH)
+        blocks = ([crops] for crops in self._plan())
+        prefetch = Prefetcher(blocks, self._reader, self._slabs, self.device, DEPTH)
         try:
             for crops, pcm in prefetch:
                 yield WindowBatch(
                     pcm=pcm[:, 0],
-                    track=torch.from_numpy(self.tracks.row[crops.tracks]),
+                    track=torch.from_numpy(self.tracks.row[crops.track]),
                     window=torch.from_numpy(crops.window),
                     position=torch.from_numpy(crops.position),
                 )
@@ -124,7 +129,7 @@ class WindowLoader:
     def close(self) -> None:
         """Stop the threads and close the shards. Batches already delivered stay valid."""
         self._threads.close()
-        self._reader.files.close()
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -140,4 +145,5 @@ class WindowLoader:
             # Every track has a window, so first positions rise: the track is the last one that begins here or before.
             tracks = np.searchsorted(self._first_position, position, side="right") - 1
             window = position - self._first_position[tracks]
-            yield _WindowCrops(tracks, (window * self.window_frames)[:, None], window, position)
+            start = (window * self.window_frames)[:, None]
+            yield _WindowCrops(np.zeros_like(tracks), tracks, start, window, position)

@@ -114,7 +114,7 @@ class Trainer:
             "total_steps": self.total,
             "steps_per_epoch": len(self.loader),
             "sample_rate": self.loader.sample_rate,
-            "tracks": len(self.loader.tracks),
+            "tracks": self.loader.track_count,
             "loader_fingerprint": self.loader.state_dict()["fingerprint"],
             "augment": self.chain.describe(),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),

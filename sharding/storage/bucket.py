@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -15,6 +15,9 @@ from sharding.storage.place import Listing, Place, Version
 from sharding.storage.ranged import BLOCK, RANGE, RangedFile
 from sharding.storage.upload import Upload
 from sharding.storage.urls import key_of, parse
+
+ASKING = 64
+"""Objects asked for at once where nothing can be listed."""
 
 
 class ObjectPlace(Place):
@@ -34,6 +37,22 @@ class ObjectPlace(Place):
     def size(self, name: str) -> int | None:
         """Bytes of an object; None where there is none."""
         return objects.size(self._at, *self._names(name))
+
+    def sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Bytes of many objects; those that are not there are left out.
+
+        Where the folders cannot be listed (a web server, a bucket that lets everyone read but nobody list, an object
+        that cannot be addressed), the objects are asked for one by one.
+        """
+        if self._at.kind != "http":
+            with suppress(PermissionError, UnlistableError):
+                return super().sizes(names)
+        return self._ask_sizes(names)
+
+    def _ask_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        with ThreadPoolExecutor(min(ASKING, len(names) or 1)) as threads:
+            found = zip(names, threads.map(self.size, names), strict=True)
+            return {name: size for name, size in found if size is not None}
 
     def version(self, name: str) -> Version:
         """What an object is now."""
@@ -93,10 +112,9 @@ class ObjectPlace(Place):
         names = _below(prefix, found)
         empty = [name for name, size in names.items() if not size]
         if empty:  # a listing shows "folder/" as "folder"; asked for by that name it is not there
-            with ThreadPoolExecutor(16) as threads:
-                sizes = list(threads.map(self.size, empty))
-            for name, size in zip(empty, sizes, strict=True):
-                if size is None:
+            there = self._ask_sizes(empty)
+            for name in empty:
+                if name not in there:
                     del names[name]
         return Listing(tuple(sorted(names)), tuple(sorted(closed)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,12 @@ class Place(ABC):
     @abstractmethod
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where there is none."""
+
+    def sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Bytes of many files, by few requests; those that are not there are left out."""
+        listed = {folder: self.files(folder) for folder in dict.fromkeys(name.rpartition("/")[0] for name in names)}
+        found = ((name, listed[name.rpartition("/")[0]].get(name.rpartition("/")[2])) for name in names)
+        return {name: size for name, size in found if size is not None}
 
     def version(self, name: str) -> Version:
         """What a file is now."""

@@ -15,6 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loaders import PairLoader
+from loaders.files import ShardFiles
+from loaders.indexed import IndexedPairs
+from loaders.local import LocalSource
 from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo
 from sharding.members import wav_header
 
@@ -111,3 +115,16 @@ def _row(track: Recording, sample_rate: int) -> dict[str, object]:
         return {**common, "source": track.key, "status": "skipped", "reason": track.reason}
     frames = len(track.pcm)
     return {**common, "source": track.key, "status": "written", "frames": frames, "duration": frames / sample_rate}
+
+
+def indexed(loader: PairLoader) -> IndexedPairs:
+    """What stands behind a loader that reads by an index."""
+    assert isinstance(loader.supply, IndexedPairs)
+    return loader.supply
+
+
+def files_of(loader: PairLoader) -> ShardFiles:
+    """The open files of a loader of one data set on a disk."""
+    source = indexed(loader).corpora[0].source
+    assert isinstance(source, LocalSource)
+    return source.files

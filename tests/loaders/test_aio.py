@@ -31,7 +31,8 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
 def read(descriptors: list[int], offsets: list[int], size: int) -> tuple[list[bytes], list[int]]:
     """The pieces, and the numbers of those that failed."""
     target = np.full((len(offsets), size), 7, dtype=np.uint8)
-    failed = read_together(descriptors, offsets, target.ctypes.data, size)
+    targets = target.ctypes.data + size * np.arange(len(offsets))
+    failed = read_together(descriptors, offsets, targets, size)
     return [piece.tobytes() for piece in target], failed.tolist()
 
 

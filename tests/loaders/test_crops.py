@@ -13,7 +13,7 @@ import pytest
 
 from clmr.errors import ConfigError, ShardError
 from loaders import PairLoader
-from tests.loaders.small_shards import CROP, WriteShards, recordings
+from tests.loaders.small_shards import CROP, WriteShards, files_of, recordings
 
 
 def open_loader(shards: Path, **settings: Any) -> PairLoader:
@@ -58,7 +58,7 @@ def test_a_shard_cut_while_open_is_named_with_the_byte(shards: Path) -> None:
 
 def test_a_shard_replaced_between_two_uses_is_named(shards: Path) -> None:
     with open_loader(shards) as loader:
-        loader._reader.files.limit = 1  # so that every shard is closed and opened again
+        files_of(loader).limit = 1  # so that every shard is closed and opened again
         read_epoch(loader)
         victim = shards / "train" / "000000.tar"
         other = victim.with_name("other.tar")
@@ -83,7 +83,7 @@ def test_after_an_error_the_same_batch_comes_again(shards: Path) -> None:
             assert state["epoch"] == 0
         with victim.open("r+b") as file:  # the same file, mended
             file.write(whole)
-        loader._reader.files._versions.clear()
+        files_of(loader)._versions.clear()
         seen.extend(batch.track.tolist() for batch in loader)
     assert seen == expected
 
@@ -124,7 +124,7 @@ def test_descriptors_stay_below_the_limit(make_shards: WriteShards) -> None:
     shards = make_shards(recordings(40), tracks_per_shard=1)
     before = open_descriptors()
     with open_loader(shards, threads=4) as loader:
-        loader._reader.files.limit = 3
+        files_of(loader).limit = 3
         for _ in range(3):
             for _ in loader:
                 # Kept open: 3, and those of the 4 crops that each of 4 threads reads.

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from loaders import PairLoader
 from loaders.__main__ import cli
 from loaders.speed import CopyCeiling, endless, pairs_per_second
-from tests.loaders.small_shards import CROP
+from tests.loaders.small_shards import CROP, indexed
 
 
 def test_pairs_per_second_counts_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_pairs_per_second_counts_what_came(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_ceiling_copies_crops_of_the_shards(shards: Path) -> None:
     with PairLoader(shards, batch_size=8, crop_frames=CROP) as loader:
-        tracks = loader.tracks
+        tracks = indexed(loader).corpora[0].tracks
     ceiling = CopyCeiling(shards, tracks, crop_frames=CROP, pairs=8, threads=2)
     assert list(islice(ceiling.batches(), 5)) == [8] * 5
     copied = ceiling._slabs[0].tobytes()[: 2 * CROP]
@@ -39,7 +39,7 @@ def test_the_ceiling_copies_crops_of_the_shards(shards: Path) -> None:
 
 def test_the_ceiling_holds_no_more_than_it_may(shards: Path) -> None:
     with PairLoader(shards, batch_size=8, crop_frames=CROP) as loader:
-        tracks = loader.tracks
+        tracks = indexed(loader).corpora[0].tracks
     ceiling = CopyCeiling(shards, tracks, crop_frames=CROP, pairs=8, threads=1, memory=1)
     assert len(ceiling._shards) == 1
     assert list(islice(ceiling.batches(), 3)) == [8] * 3

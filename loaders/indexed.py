@@ -1,0 +1,119 @@
+"""The supply of pairs behind an index: any order, any backend, any storage, to the sample."""
+
+from __future__ import annotations
+
+import logging
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+
+from loaders.backends import start_backend
+from loaders.batch import VIEWS, Supply
+from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
+from loaders.crops import CropReader
+from loaders.meter import NOTHING, Counts
+from loaders.mixture import MixedOrder, shares
+from loaders.order import rank_slice
+from loaders.planned import PairPlan, PlannedFeed
+from loaders.settings import PairSettings
+from loaders.slabs import SlabPool
+from loaders.threads import ReaderThreads, default_threads
+from loaders.ways import choose_way, make_order, open_source
+from sharding.format import open_shards
+
+logger = logging.getLogger(__name__)
+
+DEPTH = 3  # batches in flight: one being read, one ready, one to absorb a slow read
+
+
+class IndexedPairs(Supply):
+    """Pairs of the tracks that an index lists.
+
+    Attributes:
+        corpora: the data sets.
+        order: of their tracks.
+    """
+
+    def __init__(self, settings: PairSettings, rank: int, world_size: int, device: torch.device) -> None:
+        self.settings = settings
+        rows = rank_slice(settings.batch_size, rank, world_size)
+        sets = [open_shards(shards) for shards, _ in settings.shards]
+        self.sample_rate = check_sample_rate(sets[0], settings.sample_rate)
+        for shard_set in sets[1:]:
+            check_sample_rate(shard_set, self.sample_rate)
+        self.crop_frames = crop_length(self.sample_rate, settings.crop_frames)
+        self._device = device
+        self._depth = settings.depth if settings.depth is not None else DEPTH
+        self._threads = ReaderThreads(settings.threads if settings.threads is not None else default_threads())
+        corpora, orders, ways = [], [], []
+        for shard_set, share in zip(sets, shares(settings.batch_size, [w for _, w in settings.shards]), strict=True):
+            tracks = shard_set.tracks(settings.splits)
+            check_tracks(shard_set, tracks, self.crop_frames)
+            way = choose_way(shard_set, tracks, settings, self.crop_frames)
+            order = make_order(way, tracks, int(share), settings.seed)
+            corpora.append(Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads)))
+            orders.append(order)
+            ways.append(way)
+        self.corpora = tuple(corpora)
+        self.order = MixedOrder(orders)
+        self._plan = PairPlan(
+            self.corpora,
+            self.order,
+            crop_frames=self.crop_frames,
+            seed=settings.seed,
+            rows=rows,
+            depth=self._depth,
+            pairs_per_read=settings.pairs_per_read,
+        )
+        self.steps = self._plan.steps
+        self.track_count = total_tracks(self.corpora)
+        self.backend = "torch" if settings.backend == "auto" else settings.backend
+        self.description = f"{self.backend} backend; " + "; ".join(
+            f"{corpus.shard_set.place.name}: {way.reason}" for corpus, way in zip(self.corpora, ways, strict=True)
+        )
+        self.fingerprint = self._make_fingerprint([way.window for way in ways])
+        self._slabs = SlabPool((rows.stop - rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
+        self._reader = CropReader(self.corpora)
+        if rank == 0:
+            self._tell_left_out()
+
+    def feed(self, epoch: int, step: int) -> PlannedFeed:
+        """Batches from here on."""
+        blocks = self._plan.blocks(epoch, step)
+        return PlannedFeed(start_backend(self.backend, blocks, self._reader, self._slabs, self._device, self._depth))
+
+    def counts(self) -> Counts:
+        """What reading has cost so far."""
+        return reduce(add, (corpus.source.meter.counts() for corpus in self.corpora), NOTHING)
+
+    def close(self) -> None:
+        """Stop the threads and close the shards. Batches already delivered stay valid."""
+        self._threads.close()
+        for corpus in self.corpora:
+            corpus.source.close()
+
+    def _tell_left_out(self) -> None:
+        for corpus, order in zip(self.corpora, self.order.orders, strict=True):
+            if order.left_out:
+                logger.warning(
+                    "%s: %d tracks are left out of each epoch, others every time: their songs have more than %d "
+                    "tracks, and an epoch of %d steps takes one of a song per step",
+                    *(corpus.shard_set.place.name, order.left_out, order.steps, order.steps),
+                )
+
+    def _make_fingerprint(self, windows: list[int]) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "tracks": [hash_tracks(corpus.shard_set, corpus.tracks) for corpus in self.corpora],
+            "splits": list(settings.splits),
+            "sample_rate": self.sample_rate,
+            "crop_frames": self.crop_frames,
+            "batch_size": settings.batch_size,
+            "shares": [order.batch_size for order in self.order.orders],
+            "seed": settings.seed,
+            "window": windows,
+            "pairs_per_read": settings.pairs_per_read,
+            "quiet_db": settings.quiet_db,
+        }

@@ -1,0 +1,70 @@
+"""What a loader of crop pairs is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from clmr.errors import ConfigError
+
+BACKENDS = ("auto", "torch", "dali", "resident", "webdataset")
+ACCESSES = ("auto", "ranges", "stream")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """Settings of a :class:`loaders.PairLoader`, the same on every rank. See docs/loader.md."""
+
+    shards: tuple[tuple[str, float], ...]
+    """Folders of shards, by path or URL, each with its weight: its share of every batch is weight / sum of weights."""
+    batch_size: int
+    """Rows of a GLOBAL batch."""
+    sample_rate: int | None = None
+    """Hz the shards must have; None takes what they have."""
+    crop_frames: int | None = None
+    """Samples per crop; None takes the encoder's for the sample rate."""
+    seed: int = 0
+    """Of order, crops and draw keys."""
+    splits: tuple[str, ...] = ("train",)
+    """Which tracks to use."""
+    backend: str = "auto"
+    """Who brings crops to the device: torch, dali, resident (all of it in the device's memory), or webdataset, which
+    reads shards from front to back, without an index and in an order of its own."""
+    access: str = "auto"
+    """How remote shards are read: ranges (only the crops) or stream (whole shards, through a cache on a local disk)."""
+    window: int | None = None
+    """Shards among which streaming mixes tracks; 0 mixes all. None: 0 for ranges and local files, a default for
+    streaming. It decides the order, so it has to stay the same when a run is resumed."""
+    cache: str | None = None
+    """Folder of the cache for streaming; None: $CLMR_CACHE or ~/.cache/clmr/shards."""
+    cache_bytes: int | None = None
+    """Most bytes the cache may hold; None: 80 % of what is free."""
+    epochs: float | None = None
+    """Passes that are planned, where known: reading a shard once and keeping it pays with many."""
+    pairs_per_read: int = 1
+    """Consecutive batches made of the same tracks, each with new crops, whose reads are joined."""
+    quiet_db: float | None = None
+    """Avoid crops this many dB quieter than the track; None takes every crop alike."""
+    threads: int | None = None
+    """Reading threads; None takes the cores available, at most 4."""
+    depth: int | None = None
+    """Batches read ahead; None: 3, more where the storage is far."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if not self.shards:
+            raise ConfigError("no shards are given: name at least one folder of shards")
+        if self.backend not in BACKENDS:
+            raise ConfigError(f"backend {self.backend!r} is not known; one of {', '.join(BACKENDS)}")
+        if self.access not in ACCESSES:
+            raise ConfigError(f"access {self.access!r} is not known; one of {', '.join(ACCESSES)}")
+        if self.depth is not None and self.depth < 1:
+            raise ConfigError(f"depth is {self.depth}: at least 1 batch must be in flight")
+        if self.pairs_per_read < 1:
+            raise ConfigError(f"pairs per read is {self.pairs_per_read}: at least 1 pair comes of a read")
+        if self.window is not None and self.window < 0:
+            raise ConfigError(f"window is {self.window} shards: 0 for all of them, or more")
+        if self.cache_bytes is not None and self.cache_bytes < 1:
+            raise ConfigError(f"the cache may hold {self.cache_bytes} bytes: give it room for some shards")
+        if self.quiet_db is not None and not (math.isfinite(self.quiet_db) and self.quiet_db > 0):
+            raise ConfigError(f"quiet_db is {self.quiet_db}: it is a number of dB above 0, such as 30")
