@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from loaders.meter import Counts
 
 VIEWS = (0, 1)
+
+Result = TypeVar("Result")
+
+
+class Agree(Protocol):
+    """Lets one rank decide for all: calls a function there and gives every rank its result."""
+
+    def __call__(self, function: Callable[[], Result], /) -> Result:
+        """The first rank's result, or its error."""
+
+
+def decide_alone(function: Callable[[], Result], /) -> Result:
+    """Where there is one rank, or all come to the same result by themselves."""
+    return function()
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from loaders.backends import start_backend
-from loaders.batch import VIEWS, Supply
+from loaders.batch import VIEWS, Agree, Supply
 from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
 from loaders.crops import CropReader
 from loaders.meter import NOTHING, Counts
@@ -20,7 +20,7 @@ from loaders.planned import PairPlan, PlannedFeed
 from loaders.settings import PairSettings
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
-from loaders.ways import choose_way, make_order, open_source
+from loaders.ways import choose_ways, make_order, open_source
 from sharding.format import open_shards
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class IndexedPairs(Supply):
         order: of their tracks.
     """
 
-    def __init__(self, settings: PairSettings, rank: int, world_size: int, device: torch.device) -> None:
+    def __init__(self, settings: PairSettings, rank: int, world_size: int, device: torch.device, agree: Agree) -> None:
         self.settings = settings
         rows = rank_slice(settings.batch_size, rank, world_size)
         sets = [open_shards(shards) for shards, _ in settings.shards]
@@ -44,18 +44,22 @@ class IndexedPairs(Supply):
         for shard_set in sets[1:]:
             check_sample_rate(shard_set, self.sample_rate)
         self.crop_frames = crop_length(self.sample_rate, settings.crop_frames)
+        found = [(shard_set, shard_set.tracks(settings.splits)) for shard_set in sets]
+        for shard_set, tracks in found:
+            check_tracks(shard_set, tracks, self.crop_frames)
+        ways = agree(lambda: choose_ways(settings, found, self.crop_frames))
+        parts = shares(settings.batch_size, [weight for _, weight in settings.shards]).tolist()
+        orders = [
+            make_order(way, tracks, part, settings.seed)
+            for way, (_, tracks), part in zip(ways, found, parts, strict=True)
+        ]
         self._device = device
         self._depth = settings.depth if settings.depth is not None else DEPTH
         self._threads = ReaderThreads(settings.threads if settings.threads is not None else default_threads())
-        corpora, orders, ways = [], [], []
-        for shard_set, share in zip(sets, shares(settings.batch_size, [w for _, w in settings.shards]), strict=True):
-            tracks = shard_set.tracks(settings.splits)
-            check_tracks(shard_set, tracks, self.crop_frames)
-            way = choose_way(shard_set, tracks, settings, self.crop_frames)
-            order = make_order(way, tracks, int(share), settings.seed)
-            corpora.append(Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads)))
-            orders.append(order)
-            ways.append(way)
+        corpora = [
+            Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads))
+            for way, (shard_set, tracks) in zip(ways, found, strict=True)
+        ]
         self.corpora = tuple(corpora)
         self.order = MixedOrder(orders)
         self._plan = PairPlan(

@@ -1,33 +1,29 @@
 """The order of an epoch: which track stands in which row of which global batch.
 
-A pure function of (seed, epoch). Every track comes at most once, no two tracks of one song meet in a batch (NT-Xent
-would push apart two views of the same music), and a rank's share is a slice of each global batch, so the batches of any
-number of ranks join to the same global batches and every rank takes the same number of steps.
+A pure function of (seed, epoch, step), computed for the steps asked for and no others. Every track comes at most once,
+no two tracks of one song meet in a batch (NT-Xent would push apart two views of the same music), and a rank's share is
+a slice of each global batch, so the batches of any number of ranks join to the same global batches and every rank takes
+the same number of steps.
 
 How songs are kept apart: write the songs in random order, the tracks of a song side by side, as one long sequence;
 with ``S`` steps let step ``s`` take the positions ``s, s + S, s + 2S ...``. Two tracks of one song stand fewer than
 ``S`` positions apart as long as the song has no more than ``S`` tracks, so they fall into different steps. A song that
 has more gives a random ``S`` of them that epoch.
+
+The sequence is never written down, see loaders/sequence.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from abc import ABC, abstractmethod
 
 import numpy as np
-import numpy.typing as npt
 
-from clmr.draw import make_keys, mix, stream_number
 from clmr.errors import ConfigError
+from loaders.permutation import Integers, draw_below, hash_bits, permute
+from loaders.sequence import SongSequence
 
-Integers = npt.NDArray[np.int64]
-
-
-def hash_bits(seed: int, epoch: int, numbers: npt.ArrayLike, stream: str) -> npt.NDArray[np.uint64]:
-    """64 random bits per number, shape ``[N]``. A bijection of the number: different numbers never tie."""
-    keys = make_keys(seed, epoch, numbers, views=(0,))[:, 0]
-    return mix(keys.view(np.uint64) ^ np.uint64(stream_number(stream)))
+__all__ = ["EpochOrder", "Integers", "Order", "hash_bits", "rank_slice"]
 
 
 def rank_slice(batch_size: int, rank: int, world_size: int) -> slice:
@@ -42,76 +38,96 @@ def rank_slice(batch_size: int, rank: int, world_size: int) -> slice:
     return slice(rank * share, (rank + 1) * share)
 
 
-@dataclass(frozen=True, eq=False)
-class EpochOrder:
-    """The orders of all epochs over some tracks.
+class Order(ABC):
+    """The orders of all epochs over some tracks: each track at most once per epoch, a song at most once per batch."""
+
+    batch_size: int
+    """Rows of a global batch."""
+    steps: int
+    """Batches of an epoch, the same in every epoch."""
+    left_out: int
+    """Tracks left out of each epoch because their song has more tracks than the epoch has steps."""
+    remainder: int
+    """Tracks left out of each epoch, others every time, because they do not fill a batch."""
+
+    @abstractmethod
+    def rows(self, epoch: int, steps: Integers) -> Integers:
+        """Positions of the tracks of some batches.
+
+        Args:
+            epoch: >= 0.
+            steps: any of ``0 .. self.steps - 1`` in any order, shape ``[n]``.
+
+        Returns:
+            Shape ``[n, batch_size]``.
+        """
+
+    def epoch(self, epoch: int) -> Integers:
+        """Positions of the tracks of a whole epoch, shape ``[steps, batch_size]``."""
+        return self.rows(epoch, np.arange(self.steps))
+
+
+class EpochOrder(Order):
+    """Batches of any tracks, wherever they are stored.
+
+    Args:
+        song: song number of each track, shape ``[N]``.
+        batch_size: rows of a global batch.
+        seed: any integer.
 
     Raises:
         ConfigError: fewer songs than rows in a batch.
     """
 
-    song: Integers
-    """Song number of each track, ``0 .. songs - 1``, shape ``[N]``."""
-    batch_size: int
-    """Rows of a global batch."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self, song: Integers, batch_size: int, seed: int = 0) -> None:
+        self.song = song
+        self.batch_size = batch_size
+        self.seed = seed
+        by_song = np.argsort(song, kind="stable")
+        first = np.flatnonzero(np.diff(song[by_song], prepend=-1))
+        sizes = np.diff(first, append=len(song))
+        self.steps = _most_steps(sizes, batch_size)
         if self.steps == 0:
             raise ConfigError(
-                f"batch size {self.batch_size} needs at least {self.batch_size} different songs, there are "
-                f"{len(self.song_sizes)} in the splits used: give a --batch-size of {len(self.song_sizes)} or less"
+                f"batch size {batch_size} needs at least {batch_size} different songs, there are {len(sizes)} in the "
+                f"splits used: give a --batch-size of {len(sizes)} or less"
             )
+        usable = int(np.minimum(sizes, self.steps).sum())
+        self.left_out = len(song) - usable
+        self.remainder = usable - self.steps * batch_size
+        self._sequence = None if len(sizes) == len(song) else SongSequence(by_song, first, sizes, self.steps, seed)
 
-    @cached_property
-    def song_sizes(self) -> Integers:
-        """Tracks of each song."""
-        sizes = np.bincount(self.song)
-        return sizes[sizes > 0]
+    def rows(self, epoch: int, steps: Integers) -> Integers:
+        """Positions of the tracks of some batches."""
+        row = np.arange(self.batch_size)
+        if self._sequence is None:  # one track per song: any random order will do
+            place = np.asarray(steps)[:, None] * self.batch_size + row
+            return permute(place, len(self.song), hash_bits(self.seed, epoch, [0], "order.track"))
+        # Steps and rows in random order, or else the tracks of a song would follow each other.
+        column = permute(steps, self.steps, hash_bits(self.seed, epoch, [0], "order.step"))[:, None]
+        row = permute(row, self.batch_size, hash_bits(self.seed, epoch, [0], "order.row"))
+        # Position j of the steps * batch_size that are used stands in row j div S and column j mod S. The sequence of
+        # T places is read round and round from a random one on: place = (start + j) mod T, so that what does not fill
+        # a batch is another stretch each time.
+        #
+        # Two tracks of a song stand d places apart round the sequence, 0 < d < S, so their j differ by d or by T - d.
+        # In the same column S would divide the difference. It does not divide d. Let T = S * batch_size + r: for both
+        # to be used T - d must be less than S * batch_size, so d > r; but T - d = S * batch_size - (d - r) with
+        # 0 < d - r < S is no multiple of S either.
+        places = len(self.song) - self.left_out
+        start = draw_below(places, self.seed, epoch, "order.start")
+        return self._sequence.tracks_at(epoch, (start + row * self.steps + column) % places)
 
-    @cached_property
-    def steps(self) -> int:
-        """Batches in an epoch: the most that can be filled when no song gives a batch more than one track."""
-        # usable(S) = sum over songs of min(size, S) is concave and usable(0) = 0, so the step counts with
-        # usable(S) >= S * batch_size are 0 .. S_max without a gap: bisect.
-        low, high = 0, len(self.song) // self.batch_size
-        while low < high:
-            middle = (low + high + 1) // 2
-            if int(np.minimum(self.song_sizes, middle).sum()) >= middle * self.batch_size:
-                low = middle
-            else:
-                high = middle - 1
-        return low
 
-    @property
-    def left_out(self) -> int:
-        """Tracks left out of each epoch because their song has more tracks than the epoch has steps."""
-        return int((self.song_sizes - np.minimum(self.song_sizes, self.steps)).sum())
-
-    @property
-    def remainder(self) -> int:
-        """Tracks left out of each epoch, others every time, because they do not fill a batch."""
-        return len(self.song) - self.left_out - self.steps * self.batch_size
-
-    def epoch(self, epoch: int) -> Integers:
-        """Positions of the tracks of one epoch, shape ``[steps, batch_size]``."""
-        used = self.steps * self.batch_size
-        if len(self.song_sizes) == len(self.song):  # one track per song: any random order will do
-            shuffled = np.argsort(hash_bits(self.seed, epoch, self.song, "order.song"))
-            return shuffled[:used].reshape(self.steps, self.batch_size)
-        # Row i of step s takes position i * steps + s of the sequence. The steps then come in random order, or else
-        # the tracks of a song would follow each other.
-        sequence = self._song_by_song(epoch)[:used].reshape(self.batch_size, self.steps)
-        times = np.argsort(hash_bits(self.seed, epoch, np.arange(self.steps), "order.step"))
-        return np.ascontiguousarray(sequence.T[times])
-
-    def _song_by_song(self, epoch: int) -> Integers:
-        """Songs in random order, each song's tracks side by side in random order, at most ``steps`` of a song."""
-        songs = hash_bits(self.seed, epoch, self.song, "order.song")
-        tracks = hash_bits(self.seed, epoch, np.arange(len(self.song)), "order.track")
-        sequence = np.lexsort((tracks, songs))
-        song = self.song[sequence]
-        first = np.flatnonzero(np.r_[True, song[1:] != song[:-1]])
-        rank_in_song = np.arange(len(song)) - np.repeat(first, np.diff(np.r_[first, len(song)]))
-        kept: Integers = sequence[rank_in_song < self.steps]
-        return kept
+def _most_steps(sizes: Integers, batch_size: int) -> int:
+    """Batches that can be filled when no song gives a batch more than one track."""
+    # usable(S) = sum over songs of min(size, S) is concave and usable(0) = 0, so the step counts with
+    # usable(S) >= S * batch_size are 0 .. S_max without a gap: bisect.
+    low, high = 0, int(sizes.sum()) // batch_size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int(np.minimum(sizes, middle).sum()) >= middle * batch_size:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 
 from clmr.errors import ResumeError
-from loaders.batch import Batch, Feed, Supply
+from loaders.batch import Agree, Batch, Feed, Supply, decide_alone
 from loaders.meter import Counts
 from loaders.settings import PairSettings
 from loaders.transfer import usable_device
@@ -32,6 +32,7 @@ class PairLoader:
         rank: this process, ``0 .. world_size - 1``.
         world_size: processes that share each batch; must divide ``batch_size``.
         device: where batches go, ``"cpu"`` or a CUDA device.
+        agree: makes the ranks go by the first one's measurements, where settings are left to them.
         options: the other fields of :class:`loaders.PairSettings`: seed, backend, access, threads ...
 
     Attributes:
@@ -53,6 +54,7 @@ class PairLoader:
         rank: int = 0,
         world_size: int = 1,
         device: str | torch.device = "cpu",
+        agree: Agree = decide_alone,
         **options: Any,
     ) -> None:
         if "splits" in options:
@@ -61,7 +63,7 @@ class PairLoader:
         self.settings = PairSettings(shards=tuple(weights.items()), batch_size=batch_size, **options)
         self.wait_seconds = 0.0
         self.bytes_read = 0
-        self.supply: Supply = _open(self.settings, rank, world_size, usable_device(device))
+        self.supply: Supply = _open(self.settings, rank, world_size, usable_device(device), agree)
         self._epoch, self._step = 0, 0  # of the next batch to deliver
         self._feed: Feed | None = None
 
@@ -167,11 +169,17 @@ class PairLoader:
         self._feed = None
 
 
-def _open(settings: PairSettings, rank: int, world_size: int, device: torch.device) -> Supply:
+def _open(settings: PairSettings, rank: int, world_size: int, device: torch.device, agree: Agree) -> Supply:
     if settings.backend == "webdataset":
         from loaders.webdataset import StreamedPairs
 
         return StreamedPairs(settings, rank, world_size, device)
     from loaders.indexed import IndexedPairs
 
-    return IndexedPairs(settings, rank, world_size, device)
+    return IndexedPairs(settings, rank, world_size, device, agree)
+
+
+def windows_of(state: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The window of every data set in a loader's state; None where it holds none."""
+    found = state.get("fingerprint", {}).get("window")
+    return tuple(found) if found else None

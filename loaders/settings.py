@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from clmr.errors import ConfigError
 
 BACKENDS = ("auto", "torch", "dali", "resident", "webdataset")
-ACCESSES = ("auto", "ranges", "stream")
+ACCESSES = ("auto", "files", "ranges", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,11 @@ class PairSettings:
     """Who brings crops to the device: torch, dali, resident (all of it in the device's memory), or webdataset, which
     reads shards from front to back, without an index and in an order of its own."""
     access: str = "auto"
-    """How remote shards are read: ranges (only the crops) or stream (whole shards, through a cache on a local disk)."""
-    window: int | None = None
-    """Shards among which streaming mixes tracks; 0 mixes all. None: 0 for ranges and local files, a default for
-    streaming. It decides the order, so it has to stay the same when a run is resumed."""
+    """How shards are read: files (in place), ranges (of remote shards only the crops) or stream (whole shards, through
+    a cache on a local disk)."""
+    window: int | tuple[int, ...] | None = None
+    """Shards among which tracks are mixed, 0 for all of them; one number, or one for each data set. None: a default
+    where shards are streamed, else 0. It decides the order, so it has to stay the same when a run is resumed."""
     cache: str | None = None
     """Folder of the cache for streaming; None: $CLMR_CACHE or ~/.cache/clmr/shards."""
     cache_bytes: int | None = None
@@ -62,9 +64,24 @@ class PairSettings:
             raise ConfigError(f"depth is {self.depth}: at least 1 batch must be in flight")
         if self.pairs_per_read < 1:
             raise ConfigError(f"pairs per read is {self.pairs_per_read}: at least 1 pair comes of a read")
-        if self.window is not None and self.window < 0:
-            raise ConfigError(f"window is {self.window} shards: 0 for all of them, or more")
+        windows = self.window if isinstance(self.window, tuple) else (self.window or 0,) * len(self.shards)
+        if len(windows) != len(self.shards) or min(windows) < 0:
+            raise ConfigError(f"window is {self.window}: 0 for all shards, or more, one for each data set")
         if self.cache_bytes is not None and self.cache_bytes < 1:
             raise ConfigError(f"the cache may hold {self.cache_bytes} bytes: give it room for some shards")
         if self.quiet_db is not None and not (math.isfinite(self.quiet_db) and self.quiet_db > 0):
             raise ConfigError(f"quiet_db is {self.quiet_db}: it is a number of dB above 0, such as 30")
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a size such as ``200GiB``, ``500GB`` or a plain number.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"{text!r} is no size: give bytes, or a number with GB, GiB, TB ..., such as 200GiB")
+    number, prefix, binary = found.groups()
+    factor = (1024 if binary else 1000) ** (" KMGT".index(prefix.upper()) if prefix else 0)
+    return int(float(number) * factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clmr.errors import ConfigError
@@ -27,11 +28,18 @@ class Way:
     """Why this way, for people."""
 
 
-def choose_way(shard_set: ShardSet, tracks: Tracks, settings: PairSettings, crop_frames: int) -> Way:
-    """The way that was asked for, or the one that promises most."""
-    window = settings.window or 0
-    if shard_set.place.root is not None and settings.access != "stream":
-        return Way("files", window, "files are read in place")
+def choose_ways(settings: PairSettings, found: Sequence[tuple[ShardSet, Tracks]], crop_frames: int) -> list[Way]:
+    """For each data set the way that was asked for, or the one that promises most."""
+    windows = settings.window if isinstance(settings.window, tuple) else (settings.window,) * len(found)
+    return [_choose(settings, *one, window, crop_frames) for one, window in zip(found, windows, strict=True)]
+
+
+def _choose(settings: PairSettings, shard_set: ShardSet, tracks: Tracks, window: int | None, crop_frames: int) -> Way:
+    local = shard_set.place.root is not None
+    if local and settings.access != "stream":
+        return Way("files", window or 0, "files read in place")
+    if settings.access == "files":
+        raise ConfigError(f"{shard_set.place.name} is no folder on this machine: use --access ranges or stream")
     raise ConfigError(f"{shard_set.place.name}: remote shards are not read yet")
 
 

@@ -118,11 +118,15 @@ def _first_difference(path: str, index: pa.Table, expected: pa.Table) -> str:
             continue
         row, right = index.slice(number, 1).to_pylist()[0], expected.slice(number, 1).to_pylist()[0]
         column = next(column for column in INDEX_SCHEMA.names if row[column] != right[column])
-        return (
-            f"{path} row {number} ({right['key']}): {column} is {row[column]!r}, its receipt says {right[column]!r}; "
-            f"build again"
-        )
+        what = _difference(column, row[column], right[column])
+        return f"{path} row {number} ({right['key']}): {what}; build again"
     return f"{path} has {index.num_rows} rows, the receipts have {expected.num_rows}; build again"
+
+
+def _difference(column: str, found: object, right: object) -> str:
+    if isinstance(found, bytes) and isinstance(right, bytes):  # hundreds of levels
+        return f"{column} differ from those of its receipt at byte {first_difference(found, right)}"
+    return f"{column} is {found!r}, its receipt says {right!r}"
 
 
 def remedy(path: str) -> str:

@@ -5,8 +5,7 @@ units of full scale, power = (sum of x^2) / (n * 32768^2), its level is 10 log10
 
     byte = round(2 * -level), clipped to 0 .. 255
 
-so 0 is full scale (a square wave; a sine reaches 6), every step is 0.5 dB less, and 255, -127.5 dB, is silence: a
-single sample of 1 in half a second is nearer to it than to 254.
+so 0 is full scale (a square wave; a sine reaches 6), every step is 0.5 dB less, and 255 is -127.5 dB or less: zeros.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ SILENCE = 255
 """Level of a block of zeros."""
 AT_ONCE = 8  # blocks: what a processor's cache holds as float64
 
-# A block has a level above k where its power is below 10^(-(k + 1/2) / 20). Rounded from decimals, and compared with
-# a quotient of exact numbers, so that every machine gives the same bytes.
+# The byte is above k where the power is below 10^(-(k + 1/2) / 20). The bounds are rounded from decimals, and compared
+# with a quotient of exact numbers: every machine gives the same bytes.
 _BOUNDS = np.array([float(Decimal(10) ** (Decimal(-(2 * k + 1)) / 40)) for k in reversed(range(SILENCE))])
 
 
@@ -31,8 +30,8 @@ def level_frames(sample_rate: int) -> int:
     return sample_rate // 2
 
 
-def level_count(frames: int, sample_rate: int) -> int:
-    """Levels of a track of so many samples."""
+def level_counts(frames: npt.NDArray[np.int64], sample_rate: int) -> npt.NDArray[np.int64]:
+    """Levels of tracks of so many samples, in the same shape."""
     return -(-frames // level_frames(sample_rate))
 
 

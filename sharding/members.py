@@ -37,6 +37,7 @@ class IndexRow:
     pcm_xxh3: str | None = None
     peak: int | None = None
     clipped: int | None = None
+    levels: bytes | None = None
 
 
 Components = tuple[tuple[str, int, int, str], ...]

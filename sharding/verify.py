@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import xxhash
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from clmr.errors import ShardError
 from sharding.consistency import check_index, check_receipts, first_difference, remedy
 from sharding.format import SAMPLE_BYTES, SPLITS, WRITTEN, ShardInfo, read_manifest
+from sharding.levels import level_frames, measure_levels
 from sharding.members import END_OF_TAR, Components, IndexRow, frame_track, idx_text
 from sharding.receipt import Receipt
 from sharding.storage import Place, place_at
@@ -95,7 +97,7 @@ def check_shard(root: Place, shard: ShardInfo, rows: list[IndexRow], sample_rate
                     f"{path}: the samples of {row.key} begin at byte {tar.position}, "
                     f"index.parquet says {row.shard} byte {row.pcm_offset}; {remedy(path)}"
                 )
-            tar.expect_samples(row)
+            tar.expect_samples(row, sample_rate)
             tar.expect(frame.after, f"{row.key}.json")
             samples.append(frame.components)
         tar.expect(END_OF_TAR, "the end of the tar")
@@ -134,16 +136,25 @@ class _Checked:
             raise ShardError(f"{self.path} byte {wrong}: {what} is not what index.parquet says; {remedy(self.path)}")
         self.position += len(right)
 
-    def expect_samples(self, row: IndexRow) -> None:
+    def expect_samples(self, row: IndexRow, sample_rate: int) -> None:
         assert row.frames is not None
         size = row.frames * SAMPLE_BYTES
         digest = xxhash.xxh3_64()
-        for start in range(0, size, CHUNK_BYTES):
-            digest.update(self._read(min(CHUNK_BYTES, size - start)))
+        levels = []
+        block_bytes = level_frames(sample_rate) * SAMPLE_BYTES
+        chunk_bytes = max(1, CHUNK_BYTES // block_bytes) * block_bytes  # whole blocks: chunk by chunk, the same levels
+        for start in range(0, size, chunk_bytes):
+            data = self._read(min(chunk_bytes, size - start))
+            digest.update(data)
+            levels.append(measure_levels(np.frombuffer(data, "<i2", len(data) // SAMPLE_BYTES), sample_rate))
         if digest.hexdigest() != row.pcm_xxh3:
             raise ShardError(
                 f"{self.path} bytes {self.position} to {self.position + size}: the samples of {row.key} hash to "
                 f"{digest.hexdigest()}, index.parquet says {row.pcm_xxh3}; {remedy(self.path)}"
+            )
+        if b"".join(levels) != row.levels:
+            raise ShardError(
+                f"{self.path}: the samples of {row.key} have other levels than index.parquet says; {remedy(self.path)}"
             )
         self.position += size
 

@@ -18,6 +18,7 @@ from sharding.decode import Decoded, decode_parts, read_source
 from sharding.faults import Fault, RecordingError
 from sharding.ffmpeg import ffmpeg_version
 from sharding.format import SKIPPED, WRITTEN, ShardInfo
+from sharding.levels import measure_levels
 from sharding.members import END_OF_TAR, Components, IndexRow, frame_track, idx_text
 from sharding.plan import BuildSettings, PlannedShard
 from sharding.receipt import write_receipt
@@ -168,6 +169,7 @@ class _Shard:
             pcm_xxh3=xxhash.xxh3_64_hexdigest(decoded.pcm.astype("<i2", copy=False).data.cast("B")),
             peak=decoded.peak,
             clipped=decoded.clipped,
+            levels=measure_levels(decoded.pcm, self.job.settings.sample_rate),
         )
         return row, decoded.pcm
 

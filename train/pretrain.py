@@ -24,6 +24,7 @@ import click
 
 from clmr.errors import ConfigError, one_line_errors
 from loaders import Batch, PairLoader
+from loaders.settings import ACCESSES, BACKENDS
 from sharding.publish import claimed
 from train import checkpoint
 from train.launch import DEVICES, from_first, mean_over_ranks, placed
@@ -115,7 +116,13 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--shards", required=True, help="Folder of shards.")
+@click.option(
+    "--shards",
+    required=True,
+    multiple=True,
+    help="Folder of shards, by path or URL. Several are mixed by weight: --shards A=0.7 B=0.3.",
+)
+@click.argument("more_shards", nargs=-1, metavar="[SHARDS=WEIGHT]...")
 @click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
 @click.option("--epochs", type=int, help="Passes over the tracks.")
 @click.option("--steps", type=int, help="Optimiser steps, instead of --epochs.")
@@ -128,19 +135,32 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 @click.option("--augment", default="paper", help="Preset of the augmentation chain: paper or official.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the initial weights and of every draw.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32")
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Who brings crops to the device.")
+@click.option("--access", type=click.Choice(ACCESSES), default="auto", help="How remote shards are read.")
+@click.option("--window", type=click.IntRange(min=0), help="Shards that streaming mixes; 0 mixes all.")
+@click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
+@click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
+@click.option("--pairs-per-read", type=click.IntRange(min=1), default=1, help="Batches in a row of the same tracks.")
+@click.option("--quiet-db", type=float, help="Avoid crops this many dB quieter than their track.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
 @one_line_errors()
-def main(run: Path, checkpoint_every: int, device: str, threads: int | None, **options: Any) -> None:
+def main(
+    run: Path,
+    shards: tuple[str, ...],
+    more_shards: tuple[str, ...],
+    checkpoint_every: int,
+    device: str,
+    threads: int | None,
+    **options: Any,
+) -> None:
     """Pretrain an encoder without labels. The same command again goes on where it was."""
-    settings = PretrainSettings(**options)
+    settings = PretrainSettings(shards=shards + more_shards, **options)
     with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
         state = from_first(lambda: find_state(run, settings))
-        trainer = Trainer(settings, place)
+        trainer = Trainer(settings, place, state)
         with trainer.loader:
-            if state is not None:
-                trainer.resume(state)
             if place.first:
                 save_config(run, trainer.config())
             stopped_by = train(trainer, run, checkpoint_every)

@@ -51,7 +51,7 @@ def summarise(run: Path) -> str:
     return "\n".join(
         [
             f"run       {run}",
-            f"data      {settings['shards']}: {config['tracks']} tracks at {config['sample_rate']} Hz",
+            f"data      {' '.join(settings['shards'])}: {config['tracks']} tracks at {config['sample_rate']} Hz",
             f"model     width {settings['width']}, {config['parameters']:,} parameters, seed {settings['seed']}",
             f"progress  step {last['step']} of {config['total_steps']}, epoch {last['epoch']}",
             f"loss      {log[0]['loss']:.4f} -> {last['loss']:.4f}",

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clmr.errors import ConfigError, ResumeError
+from loaders.mixture import parse_mixture
+from loaders.settings import parse_size
 from sharding.publish import publish
 
 PRECISIONS = ("float32", "bf16", "float64")
@@ -17,8 +19,8 @@ PRECISIONS = ("float32", "bf16", "float64")
 class PretrainSettings:
     """Settings of train/pretrain.py; the defaults are the paper's (sections 2.3 to 2.9)."""
 
-    shards: str
-    """Folder of shards."""
+    shards: tuple[str, ...]
+    """Folders of shards, by path or URL; each may end in ``=weight``, its share of every batch."""
     sample_rate: int | None = None
     """Hz the shards must have: 22050, 16000 or 8000; None takes what they have."""
     batch_size: int = 96
@@ -41,6 +43,39 @@ class PretrainSettings:
     """Of the initial weights and of every draw."""
     precision: str = "float32"
     """float32, bf16 (autocast) or float64 (for parity checks)."""
+    backend: str = "auto"
+    """Of the loader: torch, dali, resident or webdataset."""
+    access: str = "auto"
+    """How remote shards are read: ranges or stream."""
+    window: int | None = None
+    """Shards among which streaming mixes tracks; None leaves it to the loader."""
+    cache: str | None = None
+    """Folder of the streaming cache; None takes the loader's."""
+    cache_size: str | None = None
+    """Most the cache may hold, such as 500GiB; None takes 80 % of what is free."""
+    pairs_per_read: int = 1
+    """Batches in a row made of the same tracks."""
+    quiet_db: float | None = None
+    """Avoid crops this many dB quieter than their track."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each folder of shards."""
+        return dict(parse_mixture(self.shards))
+
+    @property
+    def loader_options(self) -> dict[str, Any]:
+        """What the loader is asked for on top of batches and seed."""
+        return {
+            "backend": self.backend,
+            "access": self.access,
+            "window": self.window,
+            "cache": self.cache,
+            "cache_bytes": parse_size(self.cache_size) if self.cache_size is not None else None,
+            "epochs": self.epochs,
+            "pairs_per_read": self.pairs_per_read,
+            "quiet_db": self.quiet_db,
+        }
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -58,7 +93,11 @@ class PretrainSettings:
 
 
 # A longer run may go on from a shorter one, and shards may move; everything else decides the weights.
-FREE_ON_RESUME = {"shards", "epochs", "steps", "sample_rate"}
+# (The loader's own state holds what the shards, their weights and the window have to be.)
+FREE_ON_RESUME = {
+    *("shards", "epochs", "steps", "sample_rate"),
+    *("backend", "access", "window", "cache", "cache_size"),
+}
 
 
 def save_config(run: Path, config: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from clmr.augment import Chain, from_int16
 from clmr.errors import ConfigError, ResumeError
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
+from loaders.pairs import windows_of
 from train.launch import Place, from_first
 from train.settings import PretrainSettings
 
@@ -51,17 +52,23 @@ def check_agreement(fingerprint: dict[str, Any]) -> None:
 class Trainer:
     """Model, optimiser, loader and chain of one run; ``step`` does one optimiser step."""
 
-    def __init__(self, settings: PretrainSettings, place: Place) -> None:
+    def __init__(self, settings: PretrainSettings, place: Place, state: dict[str, Any] | None = None) -> None:
+        """Make everything anew, or go on from a checkpoint's ``state``."""
         self.settings, self.place = settings, place
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        options = settings.loader_options
+        if state is not None and options["window"] is None:  # as it was: the order depends on it
+            options["window"] = windows_of(state["loader"])
         self.loader = PairLoader(
-            settings.shards,
+            settings.weights,
             batch_size=settings.batch_size,
             sample_rate=settings.sample_rate,
             seed=settings.seed,
             rank=place.rank,
             world_size=place.world_size,
             device=place.device,
+            agree=from_first,
+            **options,
         )
         check_agreement(self.loader.state_dict()["fingerprint"])
         self.chain = Chain.preset(settings.augment, sample_rate=self.loader.sample_rate)
@@ -74,6 +81,8 @@ class Trainer:
         self.step_count = 0
         steps = settings.steps if settings.steps is not None else (settings.epochs or 0) * len(self.loader)
         self.total = steps
+        if state is not None:
+            self._resume(state)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns this rank's loss and contrastive accuracy, still on the device."""
@@ -97,8 +106,7 @@ class Trainer:
             "encoder_config": {"sample_rate": self.loader.sample_rate, "width": self.settings.width},
         }
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state."""
+    def _resume(self, state: dict[str, Any]) -> None:
         self.loader.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -115,6 +123,7 @@ class Trainer:
             "steps_per_epoch": len(self.loader),
             "sample_rate": self.loader.sample_rate,
             "tracks": self.loader.track_count,
+            "loader": self.loader.description,
             "loader_fingerprint": self.loader.state_dict()["fingerprint"],
             "augment": self.chain.describe(),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),

@@ -7,9 +7,9 @@ import re
 
 from clmr.errors import ConfigError
 from sharding.storage.local import LocalPlace
-from sharding.storage.place import Listing, Place, Version, Writer
+from sharding.storage.place import Listing, Pause, Piece, Place, Version, Writer
 
-__all__ = ["Listing", "LocalPlace", "Place", "Version", "Writer", "place_at"]
+__all__ = ["Listing", "LocalPlace", "Pause", "Piece", "Place", "Version", "Writer", "place_at"]
 
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 ONE_SLASH = re.compile(r"(s3a?|gs|azure|az|abfss?|https?):/?[^/]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -10,9 +11,10 @@ from typing import BinaryIO
 
 from clmr.errors import StorageError
 from sharding.storage import objects
-from sharding.storage.objects import UnlistableError
-from sharding.storage.place import Listing, Place, Version
+from sharding.storage.objects import Connection, UnlistableError
+from sharding.storage.place import Listing, Pause, Piece, Place, Version
 from sharding.storage.ranged import BLOCK, RANGE, RangedFile
+from sharding.storage.sending import Sending
 from sharding.storage.upload import Upload
 from sharding.storage.urls import key_of, parse
 
@@ -25,6 +27,14 @@ class ObjectPlace(Place):
 
     def __init__(self, url: str) -> None:
         self._at = parse(url)
+        self._connection: Connection | None = None
+
+    def __getstate__(self) -> dict[str, str]:
+        """For another process."""
+        return {"url": self._at.url}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__init__(state["url"])  # type: ignore[misc]  # as if it were made there
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.name!r})"
@@ -58,15 +68,15 @@ class ObjectPlace(Place):
         """What an object is now."""
         return objects.version(self._at, *self._names(name))
 
-    def fetch(self, name: str, begin: int, end: int, version: Version) -> memoryview:
-        """Bytes of an object from one position to another, by one request."""
+    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:
+        """Bytes of an object from one position to another, by one request.
+
+        The connection is looked up once: what the environment says takes longer to compare than a range to ask for.
+        """
         key, address = self._names(name)
-        piece = objects.get(self._at, key, address, begin, end)
-        if Version(piece.size, piece.version) != version:
-            raise StorageError(f"{address}: was replaced while in use; start again with the shards as they are now")
-        if len(piece.data) != end - begin:
-            raise StorageError(f"{address}: the server sent {len(piece.data)} bytes instead of {end - begin}")
-        return piece.data
+        if self._connection is None:
+            self._connection = objects.connect(self._at)
+        return objects.get(self._connection, key, address, begin, end, pause)
 
     def read(self, name: str) -> bytes:
         """A whole object."""
@@ -79,17 +89,18 @@ class ObjectPlace(Place):
 
     def _ranged(self, name: str, first: int) -> RangedFile:
         key, address = self._names(name)
-        start = objects.get(self._at, key, address, 0, first)
+        connection = objects.connect(self._at)
+        start = objects.get(connection, key, address, 0, first)
 
         def fetch(begin: int, end: int) -> memoryview:
-            piece = objects.get(self._at, key, address, begin, end)
-            if (piece.size, piece.version) != (start.size, start.version):
+            piece = objects.get(connection, key, address, begin, end)
+            if piece.version != start.version:
                 raise StorageError(f"{address}: was replaced while it was read; run the same command again")
             if len(piece.data) != end - begin:
                 raise StorageError(f"{address}: the server sent {len(piece.data)} bytes instead of {end - begin}")
-            return piece.data
+            return memoryview(piece.data)
 
-        return RangedFile(fetch, start.size, start.data)
+        return RangedFile(fetch, start.version.size, memoryview(start.data))
 
     def files(self, folder: str) -> dict[str, int]:
         """Name and bytes of the objects directly in a folder; empty where there are none."""
@@ -143,7 +154,7 @@ class ObjectPlace(Place):
         key, address = self._names(name)
         if self._at.kind == "http":
             raise StorageError(f"{address}: a web server takes no files; write to a folder or a bucket")
-        with Upload(objects.Sending(self._at, key, address)) as upload:
+        with Upload(Sending(self._at, key, address)) as upload:
             yield upload
         there = self.size(name)
         if there != upload.position:

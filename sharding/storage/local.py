@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from sharding.publish import publish
-from sharding.storage.place import Listing, Place, Version
+from sharding.storage.place import Listing, Pause, Piece, Place, Version
 
 
 class LocalPlace(Place):
@@ -41,8 +42,13 @@ class LocalPlace(Place):
 
     def version(self, name: str) -> Version:
         """What a file is now."""
-        status = (self._root / name).stat()
-        return Version(status.st_size, f"{status.st_ino}-{status.st_mtime_ns}")
+        return _version((self._root / name).stat())
+
+    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:  # noqa: ARG002 - a file
+        """Bytes of a file from one position to another."""
+        with (self._root / name).open("rb") as file:
+            file.seek(begin)
+            return Piece(file.read(end - begin), _version(os.fstat(file.fileno())))
 
     def read(self, name: str) -> bytes:
         """A whole file."""
@@ -107,6 +113,10 @@ class LocalPlace(Place):
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
         (self._root / name).unlink(missing_ok=True)
+
+
+def _version(status: os.stat_result) -> Version:
+    return Version(status.st_size, f"{status.st_ino}-{status.st_mtime_ns}")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

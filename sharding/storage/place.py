@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,21 @@ class Version:
     size: int
     """Bytes."""
     tag: str | None
-    """The store's tag (ETag), or the file's number and time of change; None where a web server gives none."""
+    """The store's tag (ETag), without quotes, or the time of change where it gives none, or None where it gives neither.
+    Of a file on a disk, its number and time of change."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A range of a file, and what the file was when it came."""
+
+    data: bytes | memoryview
+    """Fewer bytes than asked for where the file ends."""
+    version: Version
+
+
+Pause = Callable[[float], None]
+"""Waits so many seconds before a request is repeated. It may raise instead, to give up."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +98,34 @@ class Place(ABC):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.address(name))
         return Version(size, None)
 
-    def fetch(self, name: str, begin: int, end: int, version: Version) -> bytes | memoryview:
-        """Bytes of a file from one position to another, both within it.
+    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:  # noqa: ARG002 - a file
+        """Bytes of a file from one position to another, by one request; it is repeated for 2 minutes where it may help.
 
-        Raises:
-            StorageError: the file is no longer this version, or fewer bytes came.
+        Args:
+            name: of the file.
+            begin: first byte.
+            end: the byte after the last one; more than ``begin``.
+            pause: waits before the request is repeated, or gives up.
         """
-        if self.version(name) != version:
-            raise StorageError(f"{self.address(name)}: was replaced while in use; start again")
+        version = self.version(name)
         with self.open(name) as file:
             file.seek(begin)
-            data = file.read(end - begin)
-        if len(data) != end - begin:
-            raise StorageError(f"{self.address(name)}: ends before byte {end}")
-        return data
+            return Piece(file.read(end - begin), version)
+
+    def fetch(
+        self, name: str, begin: int, end: int, version: Version, *, pause: Pause = time.sleep
+    ) -> bytes | memoryview:
+        """What :meth:`piece` gets, of this version of the file and whole.
+
+        Raises:
+            StorageError: the file was replaced, or fewer bytes came.
+        """
+        piece = self.piece(name, begin, end, pause=pause)
+        if piece.version != version:
+            raise StorageError(f"{self.address(name)}: was replaced while in use; start again with the file as it is now")
+        if len(piece.data) != end - begin:
+            raise StorageError(f"{self.address(name)}: {len(piece.data)} bytes came instead of {end - begin}")
+        return piece.data
 
     @abstractmethod
     def read(self, name: str) -> bytes:

@@ -32,8 +32,8 @@ Bytes = npt.NDArray[np.uint8]
 def write_realistic(root: Path, tracks: int = 1_000_000) -> Path:
     """Write manifest, index and empty shards of MP3 previews of half a minute; one in a hundred was left out.
 
-    Hashes are different random ones, keys and sources all differ, songs have one to three tracks, tracks nought to four
-    of 50 labels and levels as music has them: nothing compresses better than it would.
+    Hashes, keys and sources all differ, every other song has two tracks, a track has nought to four of 50 labels, and
+    levels are spread as those of music.
     """
     random = np.random.default_rng(0)
     numbers = np.arange(tracks)
@@ -43,7 +43,7 @@ def write_realistic(root: Path, tracks: int = 1_000_000) -> Path:
     names = [f"train/{number:06d}.tar" for number in range(int(shard[-1]) + 1)]
     counts = random.integers(0, 5, tracks)
     columns = {
-        "key": _numbered("fma-large-{}", numbers, 9),
+        "key": _numbered("fma-{}", numbers, 9),
         "dataset": pa.array(["fma"]).take(pa.array(np.zeros(tracks, np.int64))),
         "split": pa.array(["train"]).take(pa.array(np.zeros(tracks, np.int64))),
         "status": pa.array(["written", "skipped"]).take(pa.array(left_out.astype(np.int64))),
@@ -51,7 +51,7 @@ def write_realistic(root: Path, tracks: int = 1_000_000) -> Path:
         "shard": pa.array(names).take(pa.array(shard, mask=left_out)),
         "pcm_offset": pa.array(within * MEMBER_BYTES + 556, mask=left_out),
         "frames": pa.array(np.full(tracks, FRAMES), mask=left_out),
-        "song_id": _numbered("{}", np.minimum.accumulate((numbers // 3 * 3)[::-1])[::-1] + numbers % 3 // 2, 8),
+        "song_id": _hashes(random, tracks, 18).take(pa.array(numbers - numbers % 3 % 2)),
         "labels": pa.ListArray.from_arrays(
             pa.array(np.r_[0, np.cumsum(counts)], pa.int32()),
             pa.array(LABELS).take(pa.array(random.integers(0, len(LABELS), counts.sum()))),

@@ -20,6 +20,7 @@ from loaders.files import ShardFiles
 from loaders.indexed import IndexedPairs
 from loaders.local import LocalSource
 from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo
+from sharding.levels import measure_levels
 from sharding.members import wav_header
 
 SAMPLE_RATE = 8000
@@ -114,7 +115,8 @@ def _row(track: Recording, sample_rate: int) -> dict[str, object]:
     if track.reason:
         return {**common, "source": track.key, "status": "skipped", "reason": track.reason}
     frames = len(track.pcm)
-    return {**common, "source": track.key, "status": "written", "frames": frames, "duration": frames / sample_rate}
+    measured = {"frames": frames, "duration": frames / sample_rate, "levels": measure_levels(track.pcm, sample_rate)}
+    return {**common, "source": track.key, "status": "written", **measured}
 
 
 def indexed(loader: PairLoader) -> IndexedPairs:

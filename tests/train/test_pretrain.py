@@ -239,12 +239,6 @@ def test_two_runs_in_one_folder_are_refused(shards: Path, tmp_path: Path, capfd:
     assert "another process is working in" in capfd.readouterr().err
 
 
-def test_bf16_trains(shards: Path, tmp_path: Path) -> None:
-    pretrain(shards, tmp_path, "--steps", "30", "--precision", "bf16", "--learning-rate", "3e-3")
-    losses = [entry["loss"] for entry in read_log(tmp_path)]
-    assert losses[-1] < losses[0]
-
-
 def test_initial_weights_are_kept_and_old_checkpoints_dropped(shards: Path, tmp_path: Path) -> None:
     pretrain(shards, tmp_path / "run", "--steps", "9", "--checkpoint-every", "2")
     assert [load(path)["step"] for path in checkpoints(tmp_path / "run")] == [0, 8, 9]
@@ -255,13 +249,6 @@ def test_learning_rate_zero_moves_only_batch_norm(shards: Path, tmp_path: Path) 
     before, after = (load(checkpoint_path(tmp_path / "run", step))["model"] for step in (0, 3))
     moved = {name.rsplit(".", 1)[1] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"running_mean", "running_var", "num_batches_tracked"}
-
-
-def test_loss_falls(shards: Path, tmp_path: Path) -> None:
-    """Means of five logged steps: 8 pairs of a batch are few, and single steps swing by half a nat."""
-    pretrain(shards, tmp_path / "run", "--steps", "150", "--learning-rate", "3e-3", "--temperature", "0.2")
-    losses = [entry["loss"] for entry in read_log(tmp_path / "run")]
-    assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.1
 
 
 def test_the_run_says_what_it_was(shards: Path, tmp_path: Path) -> None:

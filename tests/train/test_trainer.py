@@ -22,7 +22,7 @@ HERE = Place(0, 1, torch.device("cpu"))
 
 def settings(shards: Path, **changes: object) -> PretrainSettings:
     fields: dict[str, object] = {
-        "shards": str(shards),
+        "shards": (str(shards),),
         "batch_size": 6,
         "steps": 3,
         "width": 16,

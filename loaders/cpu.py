@@ -1,0 +1,53 @@
+"""How much of the processor a stretch of work took, thread by thread: whether the CPU was what held it up."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+THREADS = Path("/proc/self/task")  # Linux
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """What the threads of this process wanted of the processor, in the mean over a stretch of time."""
+
+    cores: float
+    """Cores they ran on, or stood in the queue for while others ran there."""
+    busiest: float
+    """The same of the thread that wanted most, from 0 to 1."""
+
+
+def available_cores() -> float:
+    """Cores this process may use, shared evenly with the other ranks that torchrun started on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+class CpuClock:
+    """Counts from the moment it is made. Threads that ended before :meth:`use` are not counted."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._before = _seconds_by_thread()
+
+    def use(self) -> CpuUse:
+        """The use since then."""
+        after = _seconds_by_thread()
+        passed = max(time.perf_counter() - self._begin, 1e-9)
+        wanted = [max(0.0, seconds - self._before.get(thread, 0.0)) / passed for thread, seconds in after.items()]
+        return CpuUse(cores=sum(wanted), busiest=min(1.0, max(wanted)))
+
+
+def _seconds_by_thread() -> dict[str, float]:
+    """Seconds that each thread has run or stood in the queue for a core; where that is not told, all in one."""
+    seconds = {}
+    for status in THREADS.glob("*/schedstat"):
+        try:
+            ran, queued, _ = status.read_text().split()
+        except (OSError, ValueError):  # the thread has just ended
+            continue
+        seconds[status.parent.name] = (int(ran) + int(queued)) / 1e9
+    return seconds or {"all": time.process_time()}

@@ -1,0 +1,156 @@
+"""What holds a run up, in one line.
+
+The rule, for the rank that waited most. ``W`` is its share of time waiting for batches. ``C`` is the consumer's rate on
+a batch that stays in memory and ``L`` the loader's without a consumer, neither taken for less than what both together
+reached (``T``): what they did, they can do.
+
+    no T                                   unknown        the run was too short
+    W <= WAIT_LITTLE, 1 - W - T/C > OTHER  elsewhere      neither steps nor waiting: checkpoints, logs, other programs
+    W <= WAIT_LITTLE, L >= ROOM * C        device-bound
+    W <= WAIT_LITTLE                       balanced       no waiting, and no room either
+    W >  WAIT_LITTLE, L >= ROOM * C        loader-bound   each alone is fast enough: by the CPU they share, or by stalls
+    W >  WAIT_LITTLE                       loader-bound   by the limit of the loader alone
+
+The limit of the loader alone: the CPU, where a thread or the cores are busy; else the store, where it has requests made
+again; else its latency, where requests take hardly longer than one alone, so that more of them at once bring more; else
+its bandwidth. For files on this machine: the CPU or the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loaders.speeds import LoaderAlone, RankSpeeds, Traffic
+
+WAIT_LITTLE = 0.05  # share of the time waiting
+ROOM = 1.25  # loader alone / consumer alone
+OTHER = 0.25  # share of the time in neither
+BUSY_THREAD = 0.7  # a thread of Python that hands the interpreter's lock about gets no further
+BUSY_CORES = 0.75  # share of all cores
+RETRIED = 0.02  # share of the requests
+CROWDED = 2.0  # times as slow as a request alone: the requests wait for each other
+WASTE = 1.5  # bytes read / bytes wanted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What holds a run up."""
+
+    bound: str
+    """device-bound, balanced, loader-bound, elsewhere or unknown."""
+    cause: str | None
+    """Of loader-bound: cpu, retries, latency, bandwidth, disk, storage, contention or stalls; unknown where the loader
+    alone was not measured."""
+    line: str
+    """For people, with the numbers and a remedy."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What keeps a loader from being faster."""
+
+    cause: str
+    fact: str
+    remedy: str
+
+
+def judge(speeds: RankSpeeds) -> Verdict:
+    """The verdict on one rank."""
+    together, waiting = speeds.together, speeds.wait_share
+    if together is None or together <= 0:
+        return Verdict("unknown", None, "unknown: too few steps to judge")
+    loader = max(speeds.loader_alone.pairs_per_second, together) if speeds.loader_alone else None
+    # Where the consumer was not measured alone: its rate beside the loader, the waiting taken off.
+    beside = together / (1 - waiting) if waiting < 1 else together
+    consumer = max(speeds.consumer_alone if speeds.consumer_alone is not None else beside, together)
+    if waiting > WAIT_LITTLE:
+        return _loader_bound(speeds, loader, consumer)
+    other = 1 - waiting - together / consumer
+    if other > OTHER:
+        return Verdict(
+            "elsewhere",
+            None,
+            f"held up elsewhere: {other:.0%} of the time goes neither into steps nor into waiting for data "
+            "(checkpoints, logs, other programs on this machine)",
+        )
+    if loader is None:
+        return Verdict(
+            "balanced", None, f"not loader-bound: {waiting:.1%} of the time waiting (no room was measured: short run)"
+        )
+    room = loader / consumer
+    if room >= ROOM:
+        line = f"device-bound: the loader could feed {_times(room)} as much"
+        return Verdict("device-bound", None, f"{line} ({loader:,.0f} pairs/s alone, the device takes {consumer:,.0f})")
+    line = f"balanced: the loader keeps pace with {_times(room)} of what the device takes"
+    return Verdict("balanced", None, f"{line}; a faster device would wait for it")
+
+
+def _loader_bound(speeds: RankSpeeds, loader: float | None, consumer: float) -> Verdict:
+    head = f"loader-bound ({speeds.wait_share:.0%} of the time waiting): "
+    if speeds.loader_alone is None or loader is None:
+        line = "the loader alone was not measured; python -m loaders bench shows what limits it"
+        return Verdict("loader-bound", "unknown", head + line)
+    room = loader / consumer
+    if room < ROOM:
+        limit = limit_of(speeds.loader_alone, speeds.cores)
+        return Verdict("loader-bound", limit.cause, f"{head}{limit.fact}; {limit.remedy}")
+    if speeds.cpu.cores >= BUSY_CORES * speeds.cores:
+        line = f"the consumer's CPU work; alone the loader feeds {_times(room)} of what the consumer takes, but both "
+        line += f"want {speeds.cpu.cores:.1f} of {speeds.cores:.0f} cores; fewer threads for one of them, or more cores"
+        return Verdict("loader-bound", "contention", head + line)
+    line = f"storage stalls; in the mean it could feed {_times(room)} as much{_latencies(speeds.traffic)}; "
+    return Verdict("loader-bound", "stalls", head + line + "read further ahead (depth)")
+
+
+def limit_of(alone: LoaderAlone, cores: float) -> Limit:
+    """What keeps the loader alone from being faster.
+
+    Args:
+        alone: the loader, measured without a consumer.
+        cores: CPU cores it may use.
+    """
+    if alone.cpu.busiest >= BUSY_THREAD or alone.cpu.cores >= BUSY_CORES * cores:
+        fact = f"this machine's CPU or memory ({alone.cpu.cores:.1f} of {cores:.0f} cores wanted"
+        if alone.copy_ceiling:
+            fact += f", {alone.pairs_per_second / alone.copy_ceiling:.0%} of what plain memory copies reach"
+        return Limit("cpu", fact + ")", "more cores, or fewer programs beside this one")
+    if alone.traffic.requests == 0:
+        return Limit("storage", "storage (its requests are not counted here)", "try another backend or access")
+    if not alone.remote:
+        fact = f"the disk ({_read_rate(alone)})"
+        return Limit("disk", fact, "a faster disk, more threads, or memory that holds the shards")
+    return _limit_of_store(alone)
+
+
+def _limit_of_store(alone: LoaderAlone) -> Limit:
+    traffic, rate = alone.traffic, _read_rate(alone)
+    if traffic.retries >= RETRIED * traffic.requests:
+        fact = f"the store refuses or fails ({traffic.retries / traffic.requests:.0%} of the requests are made again)"
+        return Limit("retries", fact, "spread the shards over more prefixes, or ask the store's operator")
+    if traffic.p50 is None or alone.request_alone is None:
+        return Limit("storage", f"storage ({rate})", "python -m loaders bench tells latency from bandwidth")
+    # Requests that take longer than one alone hold each other up: more of them at once would only make each slower.
+    if traffic.p50 <= CROWDED * alone.request_alone:
+        fact = f"storage latency{_latencies(traffic, alone.request_alone)}"
+        return Limit("latency", fact, "more requests in flight (depth), or whole shards (access stream)")
+    if traffic.read > WASTE * traffic.wanted:
+        remedy = "ranges read only the crops (access ranges); whole shards pay from the second pass over them on"
+    else:
+        remedy = "a faster link, whole shards kept on a disk (access stream), or more pairs of each read"
+    return Limit("bandwidth", f"storage bandwidth ({rate})", remedy)
+
+
+def _read_rate(alone: LoaderAlone) -> str:
+    read, wanted = (size / alone.seconds / 1e6 for size in (alone.traffic.read, alone.traffic.wanted))
+    return f"{read:,.0f} MB/s read for {wanted:,.0f} MB/s wanted"
+
+
+def _latencies(traffic: Traffic, single: float | None = None) -> str:
+    if traffic.p50 is None or traffic.p99 is None:
+        return ""
+    text = f"p50 {traffic.p50 * 1e3:,.3g} ms, p99 {traffic.p99 * 1e3:,.3g} ms"
+    return f" ({text})" if single is None else f" ({text}, {single * 1e3:,.3g} ms for one request alone)"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}x" if factor >= 10 else f"{factor:.1f}x"
