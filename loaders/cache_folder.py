@@ -140,25 +140,28 @@ class CacheFolder:
     def _note(self, key: str) -> Path:
         return self.root / f"{key}.json"
 
-    def sweep(self) -> list[Entry]:
-        """Remove what killed processes left behind; the shards and the parts under way. Under the lock."""
-        entries: list[Entry] = []
-        notes = set()
+    def entries(self) -> list[Entry]:
+        """Shards and parts."""
+        found: list[Entry] = []
         with os.scandir(self.root) as scan:
-            for found in scan:
-                match = OWN.fullmatch(found.name)
-                if match is None:
-                    continue
-                if match[2] == "json":
-                    notes.add(match[1])
-                elif match[2] == "part" and not is_held(Path(found.path)):
-                    self.remove(match[1])
-                else:
+            for file in scan:
+                match = OWN.fullmatch(file.name)
+                if match and match[2] != "json":
                     with suppress(FileNotFoundError):  # somebody cleans up by hand
-                        status = found.stat()
-                        entries.append(Entry(Path(found.path), status.st_size, status.st_atime))
-        for key in notes - {entry.path.stem for entry in entries}:
-            self.remove(key)
+                        status = file.stat()
+                        found.append(Entry(Path(file.path), status.st_size, status.st_atime))
+        return found
+
+    def sweep(self) -> list[Entry]:
+        """Remove what killed processes left behind; the shards, and the parts under way. Under the lock."""
+        entries = self.entries()
+        for entry in [entry for entry in entries if entry.path.suffix == ".part" and not is_held(entry.path)]:
+            self.remove(entry.path.stem)
+            entries.remove(entry)
+        known = {entry.path.stem for entry in entries}
+        for note in self.root.glob("*.json"):
+            if OWN.fullmatch(note.name) and note.stem not in known:
+                note.unlink(missing_ok=True)
         return entries
 
     def remove(self, key: str) -> None:

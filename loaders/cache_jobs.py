@@ -14,15 +14,14 @@ import hashlib
 import json
 import os
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from threading import Lock
 
-from clmr.errors import ConfigError
+from clmr.errors import ConfigError, StorageError
 from loaders.cache_folder import CacheFolder, in_gib
-from loaders.cache_locks import ALONE, SHARED, close_locked, is_held, open_locked
+from loaders.cache_locks import SHARED, close_locked, is_held, open_locked
 
 RECORD_BYTES = 256  # of a statement: written by one call, so never seen half written
 
@@ -77,10 +76,11 @@ class Membership:
 
     def __init__(self, folder: CacheFolder, data: str, statement: Statement) -> None:
         self._folder = folder
-        self._slot, self._path = _take_slot(folder.jobs, data)
+        self._slot = _take_slot(data)
+        self._path = folder.jobs / f"{hashlib.blake2b(self._slot.encode(), digest_size=20).hexdigest()}.job"
         self._waiting_path = folder.jobs / "waiting"
-        self._waiting: int | None = None
         self._descriptor: int | None = None
+        self._waiting: int | None = None
         self._lock = Lock()
         self.minimum = 0
         try:
@@ -109,19 +109,24 @@ class Membership:
     def _check(self, own: Statement, others: list[Statement]) -> None:
         limit = min(statement.limit for statement in (own, *others))
         taken = sum(statement.minimum for statement in others)
-        if own.minimum + taken <= limit:
+        needed = own.minimum + taken
+        if needed <= limit:
             return
-        beside = f", beside {in_gib(taken)} that {len(others)} other job(s) on it need" if others else ""
-        whose = "" if limit == own.limit else ", the limit of another job"
+        beside = f", beside the {in_gib(taken)} that other jobs on it need ({len(others)})" if others else ""
+        if limit < own.limit:
+            remedy = f"start the job that set this limit with --cache-size {in_gib(needed)} or more"
+        else:
+            remedy = f"raise --cache-size to {in_gib(needed)} or more"
         raise ConfigError(
-            f"the cache {self._folder.root} may hold {in_gib(limit)}{whose}, and the shards of a batch need at least "
-            f"{in_gib(own.minimum)} at once{beside}: raise --cache-size to {in_gib(own.minimum + taken)} or more"
-            f"{', or give --cache another folder' if others else ', or mix fewer shards with a smaller --window'}"
+            f"the cache {self._folder.root} may hold {in_gib(limit)}, and this job needs at least "
+            f"{in_gib(own.minimum)} of shards at once{beside}: {remedy}, or give another folder with --cache"
         )
 
     def situation(self) -> Situation:
         """What this job may do now. Under the lock of the folder."""
         alive = self._alive()
+        if self._path.name not in alive:
+            raise StorageError(f"{self._folder.root}: the cache was removed while in use; start again")
         limit = min(statement.limit for statement in alive.values())
         left = limit - sum(statement.minimum for statement in alive.values())
         share = alive[self._path.name].minimum + max(left, 0) // len(alive)
@@ -147,14 +152,23 @@ class Membership:
         return found
 
     def close(self) -> None:
-        """Withdraw the statement of this process."""
+        """Withdraw the statement, as far as this process goes."""
         with self._lock:
             for descriptor in (self._descriptor, self._waiting):
                 if descriptor is not None:
                     close_locked(descriptor)
-            if self._descriptor is not None or self.minimum == 0:
-                _slots[self._slot] -= 1
             self._descriptor = self._waiting = None
+            _slots.discard(self._slot)
 
 
-_slots: Counter[str] = Counter()
+_slots: set[str] = set()  # of this process
+_slots_lock = Lock()
+
+
+def _take_slot(data: str) -> str:
+    """The n-th job on this data in this process: the ranks that were launched together agree on it."""
+    together = launched_together(os.environ) or uuid.uuid4().hex
+    with _slots_lock:
+        slot = next(name for n in count() if (name := f"{together} {data} {n}") not in _slots)
+        _slots.add(slot)
+    return slot

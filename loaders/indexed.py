@@ -13,6 +13,7 @@ from loaders.backends import start_backend
 from loaders.batch import VIEWS, Agree, Supply
 from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
 from loaders.crops import CropReader
+from loaders.levels import Levels
 from loaders.meter import NOTHING, Counts
 from loaders.mixture import MixedOrder, shares
 from loaders.order import rank_slice
@@ -70,6 +71,7 @@ class IndexedPairs(Supply):
             rows=rows,
             depth=self._depth,
             pairs_per_read=settings.pairs_per_read,
+            levels=self._levels(),
         )
         self.steps = self._plan.steps
         self.track_count = total_tracks(self.corpora)
@@ -97,6 +99,12 @@ class IndexedPairs(Supply):
         self._threads.close()
         for corpus in self.corpora:
             corpus.source.close()
+
+    def _levels(self) -> list[Levels]:
+        """Of each data set, where quiet crops are avoided."""
+        if self.settings.quiet_db is None:
+            return []
+        return [Levels(corpus.tracks, self.sample_rate, self.settings.quiet_db) for corpus in self.corpora]
 
     def _tell_left_out(self) -> None:
         for corpus, order in zip(self.corpora, self.order.orders, strict=True):

@@ -1,13 +1,11 @@
 """A shuffle that is computed, not stored: where each of ``n`` things goes follows from a key by arithmetic.
 
-A balanced Feistel network with cycle walking (J. Black, P. Rogaway: Ciphers with Arbitrary Finite Domains, CT-RSA 2002,
-with sums modulo the side instead of exclusive or). It shuffles the cells of a square of at least ``n`` cells; a position
-that lands on a cell outside ``0 .. n - 1`` is shuffled again until it lands inside, which keeps the map one to one.
+A balanced Feistel network with cycle walking (J. Black, P. Rogaway: Ciphers with Arbitrary Finite Domains, CT-RSA 2002;
+here with sums modulo the side in place of exclusive or). It shuffles the cells of a square of at least ``n`` cells; a
+position that lands outside ``0 .. n - 1`` is shuffled again until it lands inside, which keeps the map one to one.
 """
 
 from __future__ import annotations
-
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -81,4 +79,4 @@ def _single_or_each(numbers: npt.ArrayLike, shape: tuple[int, ...]) -> Bits:
 
 def _of(numbers: Bits, chosen: npt.NDArray[np.intp]) -> Bits:
     """The numbers of some positions."""
-    return numbers if len(numbers) == 1 else cast("Bits", numbers[chosen])
+    return numbers if len(numbers) == 1 else numbers[chosen]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from clmr.draw import Keys, make_keys, uniform_numpy
 from loaders.batch import VIEWS, Batch, Feed
 from loaders.corpus import Corpus
 from loaders.crops import Crops
+from loaders.levels import Levels
 from loaders.mixture import MixedOrder
 from loaders.order import Integers
 from loaders.prefetch import Prefetch
@@ -58,7 +58,7 @@ class PairPlan:
         rows: slice,
         depth: int,
         pairs_per_read: int = 1,
-        levels: Sequence[Any] = (),
+        levels: Sequence[Levels] = (),
     ) -> None:
         self.order = order
         self.steps = order.steps * pairs_per_read
@@ -172,7 +172,7 @@ class PlannedFeed(Feed):
             pcm=pcm,
             keys=torch.from_numpy(crops.keys),
             track=torch.from_numpy(crops.row),
-            source=torch.from_numpy(crops.source),
+            source=torch.from_numpy(crops.source.copy()),
             epoch=crops.epoch,
             step=crops.step,
         )

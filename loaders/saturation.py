@@ -135,22 +135,17 @@ class Saturation:
 
     def table(self) -> str:
         """A few lines for people, the verdict last."""
-        traffic, slowest = self.traffic, self.slowest
-        loader = slowest.loader_alone
+        slowest = self.slowest
         lines = [
-            f"loader           {slowest.loader}",
             f"consumer alone   {_rate(self.consumer_alone)}",
             f"loader alone     {_rate(self.loader_alone)}",
             f"both together    {_rate(self.together)}",
             f"waiting          {slowest.waited:.2f} of {slowest.seconds:.2f} s ({slowest.wait_share:.1%})",
-            f"bytes            {traffic.wanted / 1e6:,.1f} MB wanted, {traffic.read / 1e6:,.1f} MB read",
-            f"requests         {_requests(traffic)}",
+            f"reading          {self.traffic.describe()}",
         ]
         if slowest.device != "cpu":
             lines.append(f"host to device   {slowest.uploading:.2f} s beside the computation, on {slowest.device}")
-        if loader:
-            lines.append(f"first batch      after {loader.first_batch:.3f} s")
-        return "\n".join([*lines, self.verdict.line])
+        return "\n".join([*lines, f"verdict          {self.verdict.line}"])
 
 
 def _sum(rates: Iterable[float | None]) -> float | None:
@@ -161,10 +156,3 @@ def _sum(rates: Iterable[float | None]) -> float | None:
 
 def _rate(rate: float | None) -> str:
     return "not measured" if rate is None else f"{rate:,.0f} pairs/s"
-
-
-def _requests(traffic: Traffic) -> str:
-    if traffic.p50 is None or traffic.p99 is None:
-        return "none counted"
-    within = f"half of them within {traffic.p50 * 1e3:,.3g} ms, 99 % within {traffic.p99 * 1e3:,.3g} ms"
-    return f"{traffic.requests:,}, {within}; {traffic.retries:,} retries"

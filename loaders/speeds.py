@@ -39,6 +39,19 @@ class Traffic:
             p99=counts.percentile(0.99),
         )
 
+    def latencies(self) -> str:
+        """How long requests took, for people; empty where there was none."""
+        if self.p50 is None or self.p99 is None:
+            return ""
+        return f"p50 {self.p50 * 1e3:,.3g} ms, p99 {self.p99 * 1e3:,.3g} ms"
+
+    def describe(self) -> str:
+        """All of it in one line."""
+        moved = f"{self.wanted / 1e6:,.1f} MB wanted, {self.read / 1e6:,.1f} MB read"
+        if not self.requests:
+            return f"{moved}, requests are not counted"
+        return f"{moved} by {self.requests:,} requests ({self.latencies()}), {self.retries:,} of them made again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderAlone:

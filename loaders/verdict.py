@@ -4,7 +4,7 @@ The rule, for the rank that waited most. ``W`` is its share of time waiting for 
 a batch that stays in memory and ``L`` the loader's without a consumer, neither taken for less than what both together
 reached (``T``): what they did, they can do.
 
-    no T                                   unknown        the run was too short
+    no T                                   loader alone   the limit of the loader; unknown where it was not measured
     W <= WAIT_LITTLE, 1 - W - T/C > OTHER  elsewhere      neither steps nor waiting: checkpoints, logs, other programs
     W <= WAIT_LITTLE, L >= ROOM * C        device-bound
     W <= WAIT_LITTLE                       balanced       no waiting, and no room either
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loaders.speeds import LoaderAlone, RankSpeeds, Traffic
+from loaders.speeds import LoaderAlone, RankSpeeds
 
 WAIT_LITTLE = 0.05  # share of the time waiting
 ROOM = 1.25  # loader alone / consumer alone
@@ -37,10 +37,10 @@ class Verdict:
     """What holds a run up."""
 
     bound: str
-    """device-bound, balanced, loader-bound, elsewhere or unknown."""
+    """device-bound, balanced, loader-bound, elsewhere, loader alone or unknown."""
     cause: str | None
-    """Of loader-bound: cpu, retries, latency, bandwidth, disk, storage, contention or stalls; unknown where the loader
-    alone was not measured."""
+    """What limits the loader, where that is what counts: cpu, disk, latency, bandwidth, retries, storage, contention (it
+    shares the CPU with the consumer) or stalls; unknown where the loader alone was not measured."""
     line: str
     """For people, with the numbers and a remedy."""
 
@@ -58,7 +58,7 @@ def judge(speeds: RankSpeeds) -> Verdict:
     """The verdict on one rank."""
     together, waiting = speeds.together, speeds.wait_share
     if together is None or together <= 0:
-        return Verdict("unknown", None, "unknown: too few steps to judge")
+        return _without_consumer(speeds)
     loader = max(speeds.loader_alone.pairs_per_second, together) if speeds.loader_alone else None
     # Where the consumer was not measured alone: its rate beside the loader, the waiting taken off.
     beside = together / (1 - waiting) if waiting < 1 else together
@@ -85,6 +85,13 @@ def judge(speeds: RankSpeeds) -> Verdict:
     return Verdict("balanced", None, f"{line}; a faster device would wait for it")
 
 
+def _without_consumer(speeds: RankSpeeds) -> Verdict:
+    if speeds.loader_alone is None:
+        return Verdict("unknown", None, "unknown: too few steps to judge")
+    limit = limit_of(speeds.loader_alone, speeds.cores)
+    return Verdict("loader alone", limit.cause, f"the loader alone is limited by {limit.fact}; {limit.remedy}")
+
+
 def _loader_bound(speeds: RankSpeeds, loader: float | None, consumer: float) -> Verdict:
     head = f"loader-bound ({speeds.wait_share:.0%} of the time waiting): "
     if speeds.loader_alone is None or loader is None:
@@ -96,10 +103,11 @@ def _loader_bound(speeds: RankSpeeds, loader: float | None, consumer: float) -> 
         return Verdict("loader-bound", limit.cause, f"{head}{limit.fact}; {limit.remedy}")
     if speeds.cpu.cores >= BUSY_CORES * speeds.cores:
         line = f"the consumer's CPU work; alone the loader feeds {_times(room)} of what the consumer takes, but both "
-        line += f"want {speeds.cpu.cores:.1f} of {speeds.cores:.0f} cores; fewer threads for one of them, or more cores"
+        line += f"want {speeds.cpu.cores:.1f} cores and have {speeds.cores:.3g}; give one of them fewer threads"
         return Verdict("loader-bound", "contention", head + line)
-    line = f"storage stalls; in the mean it could feed {_times(room)} as much{_latencies(speeds.traffic)}; "
-    return Verdict("loader-bound", "stalls", head + line + "read further ahead (depth)")
+    times = f" ({speeds.traffic.latencies()})" if speeds.traffic.requests else ""
+    line = f"storage stalls{times}, though in the mean it could feed {_times(room)} as much; read further ahead (depth)"
+    return Verdict("loader-bound", "stalls", head + line)
 
 
 def limit_of(alone: LoaderAlone, cores: float) -> Limit:
@@ -110,7 +118,7 @@ def limit_of(alone: LoaderAlone, cores: float) -> Limit:
         cores: CPU cores it may use.
     """
     if alone.cpu.busiest >= BUSY_THREAD or alone.cpu.cores >= BUSY_CORES * cores:
-        fact = f"this machine's CPU or memory ({alone.cpu.cores:.1f} of {cores:.0f} cores wanted"
+        fact = f"this machine's CPU or memory ({alone.cpu.cores:.1f} cores wanted, {cores:.3g} there"
         if alone.copy_ceiling:
             fact += f", {alone.pairs_per_second / alone.copy_ceiling:.0%} of what plain memory copies reach"
         return Limit("cpu", fact + ")", "more cores, or fewer programs beside this one")
@@ -125,13 +133,15 @@ def limit_of(alone: LoaderAlone, cores: float) -> Limit:
 def _limit_of_store(alone: LoaderAlone) -> Limit:
     traffic, rate = alone.traffic, _read_rate(alone)
     if traffic.retries >= RETRIED * traffic.requests:
-        fact = f"the store refuses or fails ({traffic.retries / traffic.requests:.0%} of the requests are made again)"
+        fact = (
+            f"a store that refuses or fails ({traffic.retries / traffic.requests:.0%} of the requests are made again)"
+        )
         return Limit("retries", fact, "spread the shards over more prefixes, or ask the store's operator")
     if traffic.p50 is None or alone.request_alone is None:
         return Limit("storage", f"storage ({rate})", "python -m loaders bench tells latency from bandwidth")
     # Requests that take longer than one alone hold each other up: more of them at once would only make each slower.
     if traffic.p50 <= CROWDED * alone.request_alone:
-        fact = f"storage latency{_latencies(traffic, alone.request_alone)}"
+        fact = f"storage latency ({traffic.latencies()}, {alone.request_alone * 1e3:,.3g} ms for one request alone)"
         return Limit("latency", fact, "more requests in flight (depth), or whole shards (access stream)")
     if traffic.read > WASTE * traffic.wanted:
         remedy = "ranges read only the crops (access ranges); whole shards pay from the second pass over them on"
@@ -143,13 +153,6 @@ def _limit_of_store(alone: LoaderAlone) -> Limit:
 def _read_rate(alone: LoaderAlone) -> str:
     read, wanted = (size / alone.seconds / 1e6 for size in (alone.traffic.read, alone.traffic.wanted))
     return f"{read:,.0f} MB/s read for {wanted:,.0f} MB/s wanted"
-
-
-def _latencies(traffic: Traffic, single: float | None = None) -> str:
-    if traffic.p50 is None or traffic.p99 is None:
-        return ""
-    text = f"p50 {traffic.p50 * 1e3:,.3g} ms, p99 {traffic.p99 * 1e3:,.3g} ms"
-    return f" ({text})" if single is None else f" ({text}, {single * 1e3:,.3g} ms for one request alone)"
 
 
 def _times(factor: float) -> str:

@@ -9,10 +9,11 @@ from clmr.errors import ConfigError
 from loaders.corpus import used_shards
 from loaders.files import ShardFiles
 from loaders.local import LocalSource
-from loaders.order import EpochOrder
+from loaders.order import EpochOrder, Order
 from loaders.settings import PairSettings
 from loaders.source import Source
 from loaders.threads import ReaderThreads
+from loaders.windowed import WindowedOrder
 from sharding.format import ShardSet, Tracks
 
 
@@ -43,8 +44,10 @@ def _choose(settings: PairSettings, shard_set: ShardSet, tracks: Tracks, window:
     raise ConfigError(f"{shard_set.place.name}: remote shards are not read yet")
 
 
-def make_order(way: Way, tracks: Tracks, batch_size: int, seed: int) -> EpochOrder:
+def make_order(way: Way, tracks: Tracks, batch_size: int, seed: int) -> Order:
     """The order of a data set's tracks."""
+    if way.window:
+        return WindowedOrder(tracks.song, tracks.shard, batch_size, seed, way.window)
     return EpochOrder(tracks.song, batch_size, seed)
 
 

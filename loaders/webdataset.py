@@ -11,7 +11,6 @@ slow line, the backends with an index move less.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tarfile
 import time
@@ -19,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, repeat
+from math import prod
 from threading import Event
 from typing import Any
 
@@ -38,15 +38,15 @@ from loaders.threads import ReaderThreads
 from loaders.webdataset_feed import Belt, StreamedFeed
 from loaders.webdataset_pairs import PairMaker
 from loaders.webdataset_samples import Losses, Track, UnusableError, open_sample
+from loaders.webdataset_shards import checked_rate, hash_shards, only_folder, used_shards
 from loaders.webdataset_stream import CONNECTIONS, StoppedError, Stream, Streams, failure_of
-from sharding.format import SAMPLE_BYTES, SPLITS, TAR_BLOCK_BYTES, Manifest, ShardInfo, read_manifest
+from sharding.format import SAMPLE_BYTES, TAR_BLOCK_BYTES, ShardInfo, read_manifest
 from sharding.storage import place_at
 
 logger = logging.getLogger(__name__)
 
 MIXED = 2000  # pairs in batches that fill side by side, over all ranks: 472 MB at 22,050 Hz
 DEPTH = 3  # full batches that wait for the consumer
-UNUSED = ("window", "cache", "cache_bytes", "quiet_db")  # settings of the backends with an index
 
 
 class StreamedPairs(Supply):
@@ -80,10 +80,10 @@ class StreamedPairs(Supply):
         self._told = rank == 0  # all ranks see the same
         self._seed = settings.seed
         self._device = device
-        self._place = place_at(_only_folder(settings))
+        self._place = place_at(only_folder(settings))
         manifest = read_manifest(self._place)
-        self._shards = _used_shards(manifest, settings, self._place.name)
-        self.sample_rate = _checked_rate(manifest, settings, self._place.name)
+        self._shards = used_shards(manifest, settings, self._place.name)
+        self.sample_rate = checked_rate(manifest, settings, self._place.name)
         self.crop_frames = crop_length(self.sample_rate, settings.crop_frames)
         self.track_count = sum(shard.tracks for shard in self._shards)
         self.steps = self.track_count // settings.batch_size * settings.pairs_per_read
@@ -92,17 +92,17 @@ class StreamedPairs(Supply):
                 f"batch size {settings.batch_size} needs as many tracks of different songs, there are "
                 f"{self.track_count} in the splits used: give a --batch-size of {self.track_count} or less"
             )
-        # The pairs of a track need as many open batches, and one alone would mix nothing.
-        width = max(2, settings.pairs_per_read, -(-mixed // settings.batch_size))
-        self._limit = width + (settings.depth if settings.depth is not None else DEPTH)
-        self._slabs = SlabPool(
-            (self._rows.stop - self._rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda"
-        )
         self._meter = Meter()
         self._threads = None
         if self._place.root is None:
             self._threads = ReaderThreads(settings.threads if settings.threads is not None else CONNECTIONS)
         self._streams = Streams(self._place, self._threads, self._meter)
+        # The pairs of a track need as many open batches, and one alone would mix nothing.
+        width = min(self.steps, max(2, settings.pairs_per_read, -(-mixed // settings.batch_size)))
+        self._limit = width + (settings.depth if settings.depth is not None else DEPTH)
+        self._slabs = SlabPool(
+            (self._rows.stop - self._rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda"
+        )
         self._maker = PairMaker(
             batch_size=settings.batch_size,
             rows=self._rows,
@@ -117,7 +117,7 @@ class StreamedPairs(Supply):
         self.repeated = 0
         self.fingerprint = {
             "backend": "webdataset",
-            "tracks": _hash_shards(self._shards),
+            "tracks": hash_shards(self._shards),
             "splits": list(settings.splits),
             "sample_rate": self.sample_rate,
             "crop_frames": self.crop_frames,
@@ -128,14 +128,9 @@ class StreamedPairs(Supply):
         }
         self.description = (
             f"webdataset backend; {self._place.name}: {len(self._shards)} shards from front to back, mixed over "
-            f"{width} batches ({self._limit * self._slab_bytes / 1e6:,.0f} MB of memory per rank); every rank reads all "
-            f"{sum(shard.bytes for shard in self._shards) / 1e9:.3g} GB of an epoch"
+            f"{width} batches ({self._limit * prod(self._slabs.shape) * SAMPLE_BYTES / 1e6:,.0f} MB of memory on each "
+            f"rank); every rank reads all {sum(shard.bytes for shard in self._shards) / 1e9:.3g} GB of an epoch"
         )
-
-    @property
-    def _slab_bytes(self) -> int:
-        rows, views, frames = self._slabs.shape
-        return rows * views * frames * SAMPLE_BYTES
 
     def feed(self, epoch: int, step: int) -> StreamedFeed:
         """Batches from here on."""
@@ -155,7 +150,7 @@ class StreamedPairs(Supply):
         for epoch in count(first_epoch):
             order = np.argsort(hash_bits(self._seed, epoch, np.arange(len(self._shards)), "webdataset.shard"))
             shards = [self._shards[number] for number in order]
-            laps = (self._tracks(shards, belt.stopped) for shards in repeat(shards))
+            laps = map(self._tracks, repeat(shards), repeat(belt.stopped))
             repeated = self._maker.make(epoch, first_step if epoch == first_epoch else 0, laps, belt)
             self.repeated += repeated
             if repeated and self._told:
@@ -205,14 +200,15 @@ class StreamedPairs(Supply):
 
 def _samples(stream: Stream, address: str) -> Iterator[Mapping[str, Any]]:
     """The samples of a shard, by the stages that webdataset.WebDataset is made of."""
-    pipeline = wds.DataPipeline([{"url": address, "stream": stream}], tar_file_expander, group_by_keys)
     try:
-        yield from pipeline
+        yield from wds.DataPipeline(
+            lambda: iter([{"url": address, "stream": stream}]), tar_file_expander, group_by_keys
+        )
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         failure = failure_of(stream)
         if failure is not None:
             raise failure from None
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error.args[0]).partition(" @ ")[0]  # webdataset adds the file
         raise ShardError(f"{address} cannot be read as a tar ({reason}): copy or build it again") from error
 
 
@@ -220,50 +216,3 @@ def _tar_bytes(sample: Mapping[str, Any]) -> int:
     """What the members of a sample take up in the tar, headers and padding included."""
     sizes = [len(data) for name, data in sample.items() if not name.startswith("__")]
     return sum(TAR_BLOCK_BYTES + size + -size % TAR_BLOCK_BYTES for size in sizes)
-
-
-def _only_folder(settings: PairSettings) -> str:
-    """The folder of shards, after a look at the settings.
-
-    Raises:
-        ConfigError: they ask for what this backend does not do.
-    """
-    if len(settings.shards) > 1:
-        raise ConfigError(
-            f"the webdataset backend reads one folder of shards, not {len(settings.shards)}: mix with others"
-        )
-    for name in UNUSED:
-        if getattr(settings, name) is not None:
-            raise ConfigError(f"{name} does nothing with the webdataset backend: leave it out, or use another backend")
-    if settings.access == "ranges":
-        raise ConfigError("the webdataset backend reads shards whole: leave out access ranges, or use another backend")
-    return settings.shards[0][0]
-
-
-def _used_shards(manifest: Manifest, settings: PairSettings, name: str) -> tuple[ShardInfo, ...]:
-    """The shards of the splits that are used, in the manifest's order."""
-    for split in settings.splits:
-        if split not in SPLITS:
-            raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
-    shards = tuple(
-        shard for split, infos in manifest.splits.items() if split in settings.splits for shard in infos if shard.tracks
-    )
-    if not shards:
-        present = [split for split, infos in manifest.splits.items() if infos]
-        raise ShardError(f"{name} has no tracks in {', '.join(settings.splits)}; it has {', '.join(present) or 'none'}")
-    return shards
-
-
-def _checked_rate(manifest: Manifest, settings: PairSettings, name: str) -> int:
-    found = manifest.sample_rate
-    if settings.sample_rate is not None and settings.sample_rate != found:
-        raise ConfigError(f"{name} holds {found} Hz, not {settings.sample_rate} Hz: build shards at that rate")
-    return found
-
-
-def _hash_shards(shards: Sequence[ShardInfo]) -> str:
-    """16 hex digits over what the samples and their order follow from."""
-    state = hashlib.blake2b(digest_size=8)
-    for shard in shards:
-        state.update(f"{shard.name} {shard.sha256} {shard.tracks}\n".encode())
-    return state.hexdigest()

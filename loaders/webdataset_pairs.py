@@ -51,51 +51,73 @@ class PairMaker:
         Raises:
             ConfigError: there are fewer songs than rows in a batch.
         """
-        seating = Seating(
-            batch_size=self.batch_size,
-            steps=self.steps,
-            width=self.width,
-            first_width=max(2, self.pairs_per_read),
-            seed=self.seed,
-            epoch=epoch,
-        )
-        making: dict[int, Made] = {}
+        making = _Epoch(self, epoch, first_step, belt)
         repeated = 0
         for lap, tracks in enumerate(laps):
-            before = repeated
-            pairs = range(self.pairs_per_read)
-            if lap:
-                pairs = range(pairs.stop + lap - 1, pairs.stop + lap)
+            own = self.pairs_per_read
+            pairs = range(own + lap - 1, own + lap) if lap else range(own)
+            seated = 0
             for track in tracks:
-                for pair in pairs:
-                    seat = seating.seat(track.song)
-                    if seat is None:
-                        continue
-                    repeated += lap > 0
-                    step, row = seat
-                    if step >= first_step and self.rows.start <= row < self.rows.stop:
-                        if step not in making:
-                            making[step] = belt.begin(epoch, step)
-                        self._fill(making[step], row - self.rows.start, track, pair)
-                    for full in seating.full():
-                        if full >= first_step:
-                            belt.deliver(making.pop(full))
-                    if seating.done:
-                        return repeated
-            if lap and repeated == before:
+                seated += sum(making.add(track, pair) for pair in pairs)
+                if making.done:
+                    break
+            repeated += seated if lap else 0
+            if making.done:
+                break
+            if lap and not seated:
                 raise ConfigError(
                     f"a batch of {self.batch_size} needs as many different songs, and the splits used have fewer: "
                     "give a smaller --batch-size"
                 )
-        raise AssertionError("laps have no end")
+        return repeated
+
+
+class _Epoch:
+    """The batches of an epoch that are open."""
+
+    def __init__(self, maker: PairMaker, epoch: int, first_step: int, belt: Belt) -> None:
+        self._maker = maker
+        self._epoch = epoch
+        self._first_step = first_step
+        self._belt = belt
+        self._making: dict[int, Made] = {}
+        self._seating = Seating(
+            batch_size=maker.batch_size,
+            steps=maker.steps,
+            width=maker.width,
+            first_width=max(2, maker.pairs_per_read),
+            seed=maker.seed,
+            epoch=epoch,
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether all batches are full."""
+        return self._seating.done
+
+    def add(self, track: Track, pair: int) -> bool:
+        """Take one pair of a track, and deliver what is full; False where there is no row for it."""
+        seat = self._seating.seat(track.song)
+        if seat is None:
+            return False
+        step, row = seat
+        if step >= self._first_step and self._maker.rows.start <= row < self._maker.rows.stop:
+            if step not in self._making:
+                self._making[step] = self._belt.begin(self._epoch, step)
+            self._fill(self._making[step], row - self._maker.rows.start, track, pair)
+        for full in self._seating.full():
+            if full >= self._first_step:
+                self._belt.deliver(self._making.pop(full))
+        return True
 
     def _fill(self, made: Made, row: int, track: Track, pair: int) -> None:
         """Copy the two crops of a track's ``pair``-th pair into a row."""
-        keys = make_keys(self.seed, made.epoch, [track.number], [len(VIEWS) * pair + view for view in VIEWS])[0]
+        frames = self._maker.crop_frames
+        keys = make_keys(self._maker.seed, made.epoch, [track.number], [len(VIEWS) * pair + view for view in VIEWS])[0]
         # Every start from which a whole crop fits is equally likely: floor(u * (frames - T + 1)), u in [0, 1).
-        starts = (uniform_numpy(keys, "crop") * (len(track.pcm) - self.crop_frames + 1)).astype(np.int64)
+        starts = (uniform_numpy(keys, "crop") * (len(track.pcm) - frames + 1)).astype(np.int64)
         for view, start in enumerate(starts.tolist()):
-            made.slab.pcm[row, view] = track.pcm[start : start + self.crop_frames]
+            made.slab.pcm[row, view] = track.pcm[start : start + frames]
         made.keys[row] = keys
         made.track[row] = track.number
-        self.meter.add(wanted=made.slab.pcm[row].nbytes)
+        self._maker.meter.add(wanted=made.slab.pcm[row].nbytes)

@@ -40,7 +40,7 @@ class Streams:
 
     Args:
         place: where they are.
-        threads: who fetches ranges; None where the place is on this machine's file systems, which read ahead themselves.
+        threads: who fetches ranges; None for a folder on a file system, which reads ahead itself.
         meter: counts what was fetched; files on this machine are not counted here.
     """
 
@@ -166,5 +166,5 @@ class _RangeStream:
 
 
 def failure_of(stream: Stream) -> Exception | None:
-    """What broke a stream off. (It is kept here because webdataset writes into the exceptions that pass through it.)"""
+    """What broke a stream off; kept apart because webdataset writes into the exceptions that pass through it."""
     return stream.failure if isinstance(stream, _RangeStream) else None

@@ -1,4 +1,4 @@
-"""The ceilings of a run, measured before it begins: the consumer alone, and the loader alone. The run is left as it was.
+"""The ceilings of a run, measured before it begins: the consumer alone and the loader alone. The run stays as it was.
 
 The consumer does real optimiser steps on one batch, but on a twin of the model and its optimiser: whatever a step
 changes (weights, moments, batch-norm statistics, gradients, how DistributedDataParallel cuts its buckets), it changes

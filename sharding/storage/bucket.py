@@ -29,12 +29,9 @@ class ObjectPlace(Place):
         self._at = parse(url)
         self._connection: Connection | None = None
 
-    def __getstate__(self) -> dict[str, str]:
-        """For another process."""
-        return {"url": self._at.url}
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self.__init__(state["url"])  # type: ignore[misc]  # as if it were made there
+    def __reduce__(self) -> tuple[type[ObjectPlace], tuple[str]]:
+        """For another process, which makes its own connection."""
+        return ObjectPlace, (self._at.url,)
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.name!r})"

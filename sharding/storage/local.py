@@ -44,7 +44,7 @@ class LocalPlace(Place):
         """What a file is now."""
         return _version((self._root / name).stat())
 
-    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:  # noqa: ARG002 - a file
+    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:
         """Bytes of a file from one position to another."""
         with (self._root / name).open("rb") as file:
             file.seek(begin)

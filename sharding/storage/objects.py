@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from clmr.errors import ConfigError, StorageError
-from sharding.storage.place import Version
+from sharding.storage.place import Pause, Piece, Version
 from sharding.storage.profile import s3_settings
-from sharding.storage.refusals import refusal, status_of, unusable
+from sharding.storage.refusals import can_pass, refusal, status_of, unusable
+from sharding.storage.retries import Retries
 from sharding.storage.urls import Address
 
 if TYPE_CHECKING:
-    from obstore import WritableFile
+    from obstore import ObjectMeta, WritableFile
     from obstore.store import AzureConfig, ClientConfig, ObjectStore, RetryConfig, S3Config
 
 RETRY_SECONDS = 120.0
@@ -29,12 +31,12 @@ RETRY_SECONDS = 120.0
 broken connections, timeouts."""
 FIRST_SECONDS = 12.0
 """The same for the first request of a process to a bucket: a wrong address should not take minutes."""
-STALL_SECONDS = 60.0
+STALL_SECONDS = 30.0
 """A download that stands still for so long is cut off and repeated."""
-REQUEST_SECONDS = 300.0
-"""Limit of one request. obstore counts the body in, and its own 30 s end a slow but healthy transfer; no request here
-carries more than 8 MiB, which pass in that time at 28 kB/s. Uploads have no other limit: obstore's limit for a
-standstill counts the time in which a request is sent as one."""
+SEND_SECONDS = 300.0
+"""Limit of one request that sends. obstore counts the body in, and its own 30 s end a slow but healthy transfer; no
+request here carries more than 8 MiB, which pass in that time at 28 kB/s. Uploads have no other limit: obstore's limit
+for a standstill counts the time in which a request is sent as one. Downloads have that one, and no other."""
 PART = 8 << 20
 """Bytes of one part of an upload."""
 PARTS_IN_FLIGHT = 3
@@ -45,30 +47,34 @@ FAILURES = (BaseError, OSError, ValueError)
 
 
 @dataclass(frozen=True, repr=False)
-class _Connection:
-    """The stores of one bucket; two, because what fits downloads breaks slow uploads."""
+class Connection:
+    """The stores of one bucket; several, because what fits downloads breaks slow uploads."""
 
+    at: Address
+    """Which bucket."""
+    ask: ObjectStore
+    """For what is small: sizes and listings."""
     down: ObjectStore
+    """For ranges. It repeats nothing: obstore does so only before the body, counts nothing and cannot be stopped."""
     up: ObjectStore
+    process: int
+    """The only one that can use them."""
 
 
-_connections: dict[tuple[Address, int], _Connection] = {}
+_connections: dict[tuple[Address, int], Connection] = {}
 _lock = threading.Lock()
 _process: list[int] = []  # the process that used obstore first; its children by fork must not
 
 
-def _connect(at: Address) -> _Connection:
+def connect(at: Address) -> Connection:
     """The connection to a bucket: one per process, made and tried out where it is first needed.
 
     Raises:
         StorageError: the server does not answer, there is no such bucket, or this process was forked.
         ConfigError: the settings cannot be used.
     """
-    if _process and _process[0] != os.getpid():
-        raise StorageError(
-            f"{at.url}: object storage was used before this process was forked from its parent, and would hang in it; "
-            "start processes with the method 'spawn' or 'forkserver'"
-        )
+    if _process:
+        _refuse_fork(at, _process[0])
     # Other credentials or another endpoint in the environment take effect at once.
     settings = hash(frozenset(item for item in os.environ.items() if item[0].startswith(("AWS_", "AZURE_", "GOOGLE_"))))
     with _lock:
@@ -77,10 +83,20 @@ def _connect(at: Address) -> _Connection:
         found = _connections.get((at, settings))
         if found is None:
             _greet(at)
-            stalled: ClientConfig = {"read_timeout": timedelta(seconds=STALL_SECONDS)}
-            found = _Connection(_store(at, RETRY_SECONDS, stalled), _store(at, RETRY_SECONDS, {}))
+            down: ClientConfig = {"read_timeout": timedelta(seconds=STALL_SECONDS), "timeout": timedelta(days=1)}
+            found = Connection(
+                at, _store(at, RETRY_SECONDS, down), _store(at, 0, down), _store(at, RETRY_SECONDS, {}), _process[0]
+            )
             _connections[at, settings] = found
         return found
+
+
+def _refuse_fork(at: Address, process: int) -> None:
+    if os.getpid() != process:
+        raise StorageError(
+            f"{at.url}: object storage was used before this process was forked from its parent, and would hang in it; "
+            "start processes with the method 'spawn' or 'forkserver'"
+        )
 
 
 def _greet(at: Address) -> None:
@@ -99,9 +115,9 @@ def _greet(at: Address) -> None:
 
 
 def _store(at: Address, retry_seconds: float, options: ClientConfig) -> ObjectStore:
-    client: ClientConfig = {"timeout": timedelta(seconds=REQUEST_SECONDS), **options}
+    client: ClientConfig = {"timeout": timedelta(seconds=SEND_SECONDS), **options}
     retry: RetryConfig = {
-        "max_retries": 10_000,  # it is the time that ends it
+        "max_retries": 10_000 if retry_seconds else 0,  # it is the time that ends it
         "retry_timeout": timedelta(seconds=retry_seconds),
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
     }
@@ -124,18 +140,6 @@ def _store(at: Address, retry_seconds: float, options: ClientConfig) -> ObjectSt
         raise ConfigError(f"{at.url}: cannot be used: {refusal(error, at, 'the settings')}") from None
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A range of an object."""
-
-    data: memoryview
-    """Its bytes, fewer where the object ends."""
-    size: int
-    """Bytes of the whole object."""
-    version: str | None
-    """Tells versions of the object apart."""
-
-
 class UnlistableError(StorageError):
     """A folder holds an object whose name obstore refuses, and with it the whole listing."""
 
@@ -154,7 +158,7 @@ def size(at: Address, key: str, address: str) -> int | None:
     """
     try:
         with _asking(at, address) as connection:
-            return obstore.head(connection.down, key)["size"]
+            return obstore.head(connection.ask, key)["size"]
     except FileNotFoundError:
         return None
 
@@ -166,25 +170,47 @@ def version(at: Address, key: str, address: str) -> Version:
         FileNotFoundError: there is none.
     """
     with _asking(at, address) as connection:
-        meta = obstore.head(connection.down, key)
-        return Version(meta["size"], meta["e_tag"])
+        return _version(obstore.head(connection.ask, key))
 
 
-def get(at: Address, key: str, address: str, begin: int, end: int) -> Piece:
-    """Bytes of an object from one position to another.
+def _version(meta: ObjectMeta) -> Version:
+    """What a store says an object is. The same object may have a weak tag in one answer and a strong one in another."""
+    if meta["e_tag"]:
+        return Version(meta["size"], meta["e_tag"].removeprefix("W/").strip('"'))
+    modified = meta["last_modified"]  # of a web server without tags; 1970 where it does not say this either
+    return Version(meta["size"], modified.isoformat() if modified.timestamp() else None)
+
+
+def get(connection: Connection, key: str, address: str, begin: int, end: int, pause: Pause = time.sleep) -> Piece:
+    """Bytes of an object from one position to another, fewer where the object ends.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    with _asking(at, address) as connection:
+    _refuse_fork(connection.at, connection.process)
+    retries: Retries | None = None
+    while True:
         try:
-            answer = obstore.get(connection.down, key, options={"range": (begin, end)})
-        except BaseError as error:
-            meta = obstore.head(connection.down, key) if status_of(str(error)) == "416" else None
-            if meta is None or meta["size"]:
-                raise
-            return Piece(memoryview(b""), 0, meta["e_tag"])  # an empty object has no ranges
-        return Piece(memoryview(answer.bytes()), answer.meta["size"], answer.meta["e_tag"])
+            return _get(connection, key, begin, end)
+        except FAILURES as error:
+            retries = retries or Retries(RETRY_SECONDS, pause)
+            if not (can_pass(error) and retries.wait()):
+                raise refusal(error, connection.at, address, retries.made) from None
+
+
+def _get(connection: Connection, key: str, begin: int, end: int) -> Piece:
+    try:
+        answer = obstore.get(connection.down, key, options={"range": (begin, end)})
+    except BaseError as error:
+        meta = obstore.head(connection.ask, key) if status_of(str(error)) == "416" else None
+        if meta is None or meta["size"] > begin:
+            raise
+        return Piece(b"", _version(meta))  # the object ends before the range, as an empty one always does
+    data = memoryview(answer.bytes())
+    sent = answer.range[1] - answer.range[0]
+    if len(data) != sent:
+        raise ConnectionAbortedError(f"HTTP error: UnexpectedEof after {len(data)} of {sent} bytes")
+    return Piece(data, _version(answer.meta))
 
 
 def files(at: Address, prefix: str, address: str) -> tuple[dict[str, int], list[str]]:
@@ -194,7 +220,7 @@ def files(at: Address, prefix: str, address: str) -> tuple[dict[str, int], list[
         UnlistableError: one of them cannot be addressed.
     """
     with _asking(at, address) as connection:
-        found = obstore.list_with_delimiter(connection.down, prefix or None)
+        found = obstore.list_with_delimiter(connection.ask, prefix or None)
         return {meta["path"]: meta["size"] for meta in found["objects"]}, list(found["common_prefixes"])
 
 
@@ -205,7 +231,7 @@ def walk(at: Address, prefix: str, address: str) -> dict[str, int]:
         UnlistableError: one of them cannot be addressed.
     """
     with _asking(at, address) as connection:
-        pages = obstore.list(connection.down, prefix or None, chunk_size=1000)
+        pages = obstore.list(connection.ask, prefix or None, chunk_size=1000)
         return {meta["path"]: meta["size"] for page in pages for meta in page}
 
 
@@ -215,51 +241,16 @@ def remove(at: Address, key: str, address: str) -> None:
         obstore.delete(connection.up, key)
 
 
-class Sending:
-    """An upload, in parts; a single one goes as one request. It appears when it is finished."""
-
-    def __init__(self, at: Address, key: str, address: str) -> None:
-        self._at = at
-        self._address = address
-        self._out_of_reach = False
-        with _asking(at, address) as connection:
-            self._writer: WritableFile = obstore.open_writer(
-                connection.up, key, buffer_size=PART, max_concurrency=PARTS_IN_FLIGHT
-            )
-
-    def send(self, part: bytearray) -> None:
-        """Send the next part, which must not be touched any more: obstore keeps a reference, not a copy.
-
-        Waits where too many are under way, and raises what became of earlier ones.
-        """
-        with self._refusing():
-            self._writer.write(part)
-
-    def finish(self) -> None:
-        """Wait for all parts and put the object in its place. Where a part fails, obstore aborts the upload."""
-        with self._refusing():
-            self._writer.close()
-
-    def abort(self, error: BaseException) -> None:
-        """Have the server forget the parts, if it can be reached."""
-        if not self._out_of_reach:  # otherwise it would be tried for as long again
-            with suppress(*FAILURES):
-                self._writer.__exit__(type(error), error, None)
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except FAILURES as error:
-            status = status_of(str(error))
-            self._out_of_reach = not status or status.startswith("5")
-            raise refusal(error, self._at, self._address) from None
+def open_writer(at: Address, key: str, address: str) -> WritableFile:
+    """An object to write, in parts, several under way at once; obstore raises :data:`FAILURES` of its own."""
+    with _asking(at, address) as connection:
+        return obstore.open_writer(connection.up, key, buffer_size=PART, max_concurrency=PARTS_IN_FLIGHT)
 
 
 @contextmanager
-def _asking(at: Address, address: str) -> Iterator[_Connection]:
+def _asking(at: Address, address: str) -> Iterator[Connection]:
     """The connection to a bucket; obstore's errors leave as the project's."""
-    connection = _connect(at)
+    connection = connect(at)
     try:
         yield connection
     except InvalidPathError as error:

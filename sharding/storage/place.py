@@ -29,8 +29,8 @@ class Version:
     size: int
     """Bytes."""
     tag: str | None
-    """The store's tag (ETag), without quotes, or the time of change where it gives none, or None where it gives neither.
-    Of a file on a disk, its number and time of change."""
+    """The store's tag (ETag) without quotes; the time of change where it gives none; None where it gives neither. Of a
+    file on a disk, its number and time of change."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Place(ABC):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.address(name))
         return Version(size, None)
 
-    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:  # noqa: ARG002 - a file
+    def piece(self, name: str, begin: int, end: int, *, pause: Pause = time.sleep) -> Piece:
         """Bytes of a file from one position to another, by one request; it is repeated for 2 minutes where it may help.
 
         Args:
@@ -122,7 +122,9 @@ class Place(ABC):
         """
         piece = self.piece(name, begin, end, pause=pause)
         if piece.version != version:
-            raise StorageError(f"{self.address(name)}: was replaced while in use; start again with the file as it is now")
+            raise StorageError(
+                f"{self.address(name)}: was replaced while in use; start again with the file as it is now"
+            )
         if len(piece.data) != end - begin:
             raise StorageError(f"{self.address(name)}: {len(piece.data)} bytes came instead of {end - begin}")
         return piece.data

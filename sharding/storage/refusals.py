@@ -45,13 +45,14 @@ CAUSES = (
 """Why no answer came, as obstore's dump shows it and as it is said here."""
 
 
-def refusal(error: Exception, at: Address, address: str) -> Exception:
+def refusal(error: Exception, at: Address, address: str, retried: int = 0) -> Exception:
     """The error to raise for one of obstore's.
 
     Args:
         error: from obstore.
         at: the folder that was used.
         address: full name of the file or folder that was asked for.
+        retried: how often the request was repeated, where obstore does not know.
 
     Returns:
         FileNotFoundError or PermissionError with the address as ``filename``, otherwise a StorageError.
@@ -59,7 +60,7 @@ def refusal(error: Exception, at: Address, address: str) -> Exception:
     text = str(error)
     status, code = status_of(text), _first(r"<Code>(\w+)</Code>", text)
     answer = " ".join(part for part in (status, code) if part)
-    retries = _first(r"after (\d+) retries", text)
+    retries = _first(r"after (\d+) retries", text) or retried
     tried = f", after {retries} retries" if retries else ""
     known = _known(text, status, code)
     if known:
@@ -77,6 +78,13 @@ def unusable(error: Exception) -> bool:
     """Whether a first request shows that no other can succeed: nobody answers, or nobody who is meant."""
     text = str(error)
     return (not status_of(text) and ("HTTP error" in text or "Received redirect" in text)) or _roleless(text)
+
+
+def can_pass(error: Exception) -> bool:
+    """Whether the same request may succeed a little later: the server is busy or away, or the connection broke off."""
+    text = str(error)
+    status = status_of(text)
+    return status.startswith("5") or status in {"408", "429"} or (not status and "HTTP error" in text)
 
 
 def _known(text: str, status: str, code: str) -> str | None:

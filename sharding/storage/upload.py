@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from sharding.storage.objects import PART, Sending
+from sharding.storage.objects import PART
+from sharding.storage.sending import Sending
 
 
 class Upload:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import tarfile
 import tracemalloc
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +17,13 @@ import soundfile
 import torch
 
 from clmr.draw import make_keys, uniform_numpy
-from clmr.errors import ConfigError, ResumeError, ShardError
-from loaders import Batch, PairLoader
+from clmr.errors import ConfigError, ShardError
 from sharding.format import read_index
 from sharding.storage import LocalPlace
+from tests.loaders.reading import BATCH, content, open_loader, take
 from tests.loaders.small_shards import CROP, Recording, WriteShards, indexed, recordings
 
-BATCH = 8
 Pcm = npt.NDArray[np.int16]
-
-
-def open_loader(shards: Path, **settings: Any) -> PairLoader:
-    return PairLoader(shards, **{"batch_size": BATCH, "crop_frames": CROP, "seed": 3, "threads": 2, **settings})
-
-
-def take(loader: PairLoader, number: int) -> list[Batch]:
-    """The next batches, across epochs."""
-    batches: list[Batch] = []
-    while len(batches) < number:
-        batches += islice(loader, number - len(batches))
-    return batches
-
-
-def content(batches: list[Batch]) -> list[tuple[int, int, bytes, bytes, bytes]]:
-    """Everything that must be reproduced, comparable by ==."""
-    return [
-        (b.epoch, b.step, b.pcm.numpy().tobytes(), b.keys.numpy().tobytes(), b.track.numpy().tobytes()) for b in batches
-    ]
 
 
 def member_pcm(shards: Path, row: int) -> Pcm:
@@ -109,126 +87,6 @@ def test_tracks_come_once_and_songs_differ_in_a_batch(shards: Path) -> None:
 def test_threads_and_depth_change_nothing(shards: Path, threads: int, depth: int) -> None:
     with open_loader(shards) as reference, open_loader(shards, threads=threads, depth=depth) as loader:
         assert content(take(loader, 12)) == content(take(reference, 12))
-
-
-@pytest.mark.parametrize("world_size", [2, 4, 8])
-def test_ranks_join_to_the_same_global_batches(shards: Path, world_size: int) -> None:
-    with open_loader(shards) as single:
-        whole = take(single, 7)
-    shares = []
-    for rank in range(world_size):
-        with open_loader(shards, rank=rank, world_size=world_size) as loader:
-            assert len(loader) == len(single)
-            shares.append(take(loader, 7))
-    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
-        torch.testing.assert_close(torch.cat([part.pcm for part in parts]), batch.pcm, rtol=0, atol=0)
-        torch.testing.assert_close(torch.cat([part.keys for part in parts]), batch.keys, rtol=0, atol=0)
-        torch.testing.assert_close(torch.cat([part.track for part in parts]), batch.track, rtol=0, atol=0)
-
-
-def test_resume_at_every_step_equals_uninterrupted(shards: Path) -> None:
-    with open_loader(shards) as loader:
-        reference = content(take(loader, 13))
-    for stop in range(11):
-        with open_loader(shards) as first:
-            take(first, stop)
-            state = json.loads(json.dumps(first.state_dict()))
-        with open_loader(shards) as second:
-            second.load_state_dict(state)
-            assert content(take(second, 13 - stop)) == reference[stop:]
-
-
-def test_state_counts_delivered_batches_not_prefetched_ones(shards: Path) -> None:
-    with open_loader(shards, depth=5) as loader:
-        states = [loader.state_dict()]
-        for _ in range(6):
-            take(loader, 1)
-            states.append(loader.state_dict())
-    assert [(state["epoch"], state["step"]) for state in states] == [
-        (0, 0),
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (0, 4),
-        (1, 0),
-        (1, 1),
-    ]
-
-
-def test_resume_at_another_world_size(shards: Path) -> None:
-    with open_loader(shards) as single:
-        reference = take(single, 9)
-    with open_loader(shards, rank=1, world_size=2) as two:
-        take(two, 3)
-        state = two.state_dict()
-    for world_size in (1, 4):
-        for rank in range(world_size):
-            with open_loader(shards, rank=rank, world_size=world_size) as loader:
-                loader.load_state_dict(state)
-                share = BATCH // world_size
-                for batch, whole in zip(take(loader, 6), reference[3:], strict=True):
-                    rows = slice(rank * share, (rank + 1) * share)
-                    assert (batch.epoch, batch.step) == (whole.epoch, whole.step)
-                    torch.testing.assert_close(batch.pcm, whole.pcm[rows], rtol=0, atol=0)
-
-
-def test_load_state_dict_moves_a_running_loader(shards: Path) -> None:
-    with open_loader(shards) as loader:
-        start = loader.state_dict()
-        reference = content(take(loader, 4))
-        loader.load_state_dict(start)
-        assert content(take(loader, 4)) == reference
-
-
-def test_breaking_out_of_a_loop_loses_nothing(shards: Path) -> None:
-    with open_loader(shards) as loader:
-        reference = content(take(loader, 5))
-    with open_loader(shards) as loader:
-        batches = []
-        for batch in loader:
-            batches.append(batch)
-            if len(batches) == 2:
-                break
-        batches += list(loader)  # the rest of the epoch
-        assert content(batches) == reference
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        ("seed", 4, "saved with seed 3, this run has 4"),
-        ("batch_size", 4, "saved with batch_size 8, this run has 4"),
-        ("crop_frames", CROP - 1, f"saved with crop_frames {CROP}, this run has {CROP - 1}"),
-        ("splits", ("test", "train"), "saved with splits"),
-    ],
-)
-def test_state_of_other_settings_is_refused(shards: Path, setting: str, value: Any, message: str) -> None:
-    with open_loader(shards) as loader:
-        state = loader.state_dict()
-    if setting == "splits":
-        state["fingerprint"]["tracks"] = None
-    with open_loader(shards, **{setting: value}) as other:
-        if setting == "splits":
-            state["fingerprint"]["tracks"] = other.state_dict()["fingerprint"]["tracks"]
-        with pytest.raises(ResumeError, match=message):
-            other.load_state_dict(state)
-
-
-def test_state_of_other_data_is_refused(shards: Path, make_shards: WriteShards) -> None:
-    with open_loader(shards) as loader:
-        state = loader.state_dict()
-    with open_loader(make_shards(recordings(40, seed=1))) as other, pytest.raises(ResumeError, match="tracks"):
-        other.load_state_dict(state)
-
-
-@pytest.mark.parametrize(
-    "broken", [{}, {"epoch": 0}, {"epoch": 0, "step": 99}, {"epoch": -1, "step": 0}, {"epoch": None, "step": 0}]
-)
-def test_a_damaged_state_is_refused(shards: Path, broken: dict[str, Any]) -> None:
-    with open_loader(shards) as loader:
-        fingerprint = loader.state_dict()["fingerprint"]
-        with pytest.raises(ResumeError, match="state"):
-            loader.load_state_dict({**broken, "fingerprint": fingerprint} if broken else broken)
 
 
 def test_held_batches_never_change(shards: Path) -> None:

@@ -153,6 +153,28 @@ def test_an_edited_index(copy: Path, column: str, value: object) -> None:
         put_back()
 
 
+def test_edited_levels(copy: Path) -> None:
+    table = pq.read_table(copy / "index.parquet")
+    rows = table.to_pylist()
+    key, right = rows[3]["key"], rows[3]["levels"]
+    rows[3]["levels"] = right[:5] + bytes([right[5] ^ 1]) + right[6:]
+    put_back = restore(copy / "index.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), copy / "index.parquet")
+    try:
+        assert f"row 3 ({key}): levels differ from those of its receipt at byte 5" in fault(copy)
+    finally:
+        put_back()
+
+
+def test_levels_that_are_not_those_of_the_samples(shards: Path, corpus: Path, tmp_path: Path) -> None:
+    """Where index and manifest repeat what a receipt says."""
+    root = shutil.copytree(shards, tmp_path / "shards")
+    edit_receipt(root / "train/000000.parquet", "levels", bytes(9))
+    build(corpus, root, BuildSettings("folder", shard_size=600 * 2**10), jobs=1)
+    key = pq.read_table(root / "train/000000.parquet")["key"][0].as_py()
+    assert f"the samples of {key} have other levels than index.parquet says; delete " in fault(root)
+
+
 def flip(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1
@@ -175,6 +197,7 @@ def edit_receipt(path: Path, column: str, value: object) -> None:
         ("train/000000.idx", lambda path: flip(path, 20)),
         ("train/000000.parquet", lambda path: edit_receipt(path, "labels", ["violin"])),
         ("train/000000.parquet", lambda path: edit_receipt(path, "pcm_offset", 0)),
+        ("train/000000.parquet", lambda path: edit_receipt(path, "levels", bytes(9))),
         ("valid/000077.tar", lambda path: path.write_bytes(bytes(1024))),
     ],
 )

@@ -1,0 +1,233 @@
+"""The ``dali`` backend: threads read into slabs as ever, an NVIDIA DALI pipeline brings each slab to the device.
+
+DALI is fed by ``fn.external_source``, so it takes every order, every storage and every mixture, and delivers the bytes
+of the ``torch`` backend. A batch is fed when it is read, not before: what goes wrong in reading is raised here and
+never reaches DALI, whose pipelines do not survive an error. DALI draws nothing and casts nothing (``fn.cast`` rounds).
+
+To a GPU DALI copies straight from the slab, which is page-locked. On the CPU DALI copies every batch into memory of its
+own, which the torch backend does without: there this backend is for tests, and for pipelines that DALI shall continue.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Generic
+from weakref import WeakSet
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clmr.errors import ConfigError
+from loaders.crops import CropReader
+from loaders.prefetch import AnyCrops, Prefetch
+from loaders.slabs import Pcm, Slab, SlabPool
+from loaders.threads import ProcessGuard, default_threads
+from loaders.transfer import usable_device
+
+OLDEST = (2, 4)
+POOL = ("DALI_MALLOC_POOL_THRESHOLD", "1M")
+"""Unless told so before it is loaded, DALI takes fresh memory for every batch on the CPU, and is half as fast."""
+
+_pipelines: WeakSet[Any] = WeakSet()
+
+
+def _abandon() -> None:
+    """In a forked child, leave the parent's pipelines alone: taking them down waits for threads that are not there."""
+    for pipeline in _pipelines:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(pipeline))
+        pipeline._shutdown = lambda: None
+
+
+os.register_at_fork(after_in_child=_abandon)
+
+
+def load_dali() -> Any:
+    """The module ``nvidia.dali``.
+
+    Raises:
+        ConfigError: it is not installed, or too old.
+    """
+    os.environ.setdefault(*POOL)
+    oldest = ".".join(map(str, OLDEST))
+    advice = f"pip install 'nvidia-dali-cuda130>={oldest}', or use --backend torch"
+    try:
+        dali = import_module("nvidia.dali")
+    except ImportError as error:
+        raise ConfigError(f"backend dali needs NVIDIA DALI, which cannot be loaded here ({error}): {advice}") from error
+    if tuple(map(int, dali.__version__.split(".")[:2])) < OLDEST:
+        raise ConfigError(f"backend dali needs NVIDIA DALI {oldest}, {dali.__version__} is installed: {advice}")
+    return dali
+
+
+def build_pipeline(rows: int, device: torch.device) -> Any:
+    """A pipeline that takes batches of at most ``rows`` rows under the name "pcm" and brings them to the device.
+
+    Raises:
+        ConfigError: DALI cannot be had, or not for this device.
+    """
+    dali, fn, types = load_dali(), import_module("nvidia.dali.fn"), import_module("nvidia.dali.types")
+    number = None if device.type == "cpu" else torch.device(device).index
+    if device.type == "cuda" and number is None:
+        number = torch.cuda.current_device()
+    # One batch in DALI at a time, beside those delivered: while the caller works on one, the next is on its way, and a
+    # longer queue would only hold more memory. The executor must be the dynamic one: the other overwrites what it has
+    # delivered.
+    pipeline = dali.Pipeline(
+        batch_size=rows,
+        num_threads=default_threads(),
+        device_id=number,
+        prefetch_queue_depth=1,
+        exec_dynamic=True,
+    )
+    with pipeline:
+        pcm = fn.external_source(name="pcm", no_copy=True, dtype=types.INT16, ndim=2)
+        pipeline.set_outputs(pcm if number is None else pcm.gpu())
+    try:
+        pipeline.build()
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"DALI cannot work with device {device}: {reason}; use --backend torch") from error
+    _pipelines.add(pipeline)
+    return pipeline
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading(Generic[AnyCrops]):
+    """A batch being read."""
+
+    crops: AnyCrops
+    slab: Slab
+    reads: list[Future[None]]
+
+    def is_read(self) -> bool:
+        return all(read.done() and not read.cancelled() and read.exception() is None for read in self.reads)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moving(Generic[AnyCrops]):
+    """The batch that DALI has."""
+
+    crops: AnyCrops
+    pcm: Pcm
+    """The slab's rows; the slab goes back when neither we nor DALI hold this array any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Copying:
+    """A delivered batch whose last copy the GPU may still have to make, and what it is made from."""
+
+    done: torch.cuda.Event
+    pcm: Pcm
+    output: Any
+
+
+class DaliPrefetch(Prefetch[AnyCrops]):
+    """The ``dali`` backend.
+
+    Args:
+        blocks: the crops of every batch to come; the batches of a block are read together.
+        reader: where they are read.
+        slabs: what they are read into, shape ``[at least b, views, T]``; page-locked for a GPU.
+        device: where the tensors go.
+        depth: batches being read.
+
+    Raises:
+        ConfigError: DALI is not installed or cannot use the device.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterator[Sequence[AnyCrops]],
+        reader: CropReader,
+        slabs: SlabPool,
+        device: torch.device,
+        depth: int,
+    ) -> None:
+        self._blocks = blocks
+        self._reader = reader
+        self._slabs = slabs
+        self._device = usable_device(device)
+        self._depth = depth
+        self._guard = ProcessGuard()
+        self._reading: deque[_Reading[AnyCrops]] = deque()
+        self._moving: _Moving[AnyCrops] | None = None
+        self._copying: deque[_Copying] = deque()
+        self._pipeline: Any = build_pipeline(slabs.shape[0], self._device)
+
+    def __next__(self) -> tuple[AnyCrops, Tensor]:
+        """The next batch; waits until it is read and DALI is through with it."""
+        self._guard.check()
+        self._fill()
+        if self._moving is None:
+            if not self._reading:
+                raise StopIteration
+            self._feed()
+        moving, self._moving = self._moving, None
+        pcm = self._receive(moving)
+        self._fill()
+        if self._reading and self._reading[0].is_read():
+            self._feed()
+        return moving.crops, pcm
+
+    def cancel(self) -> None:
+        """Forget what is in flight. Slabs being read into go with it: a thread may still be writing there."""
+        for reading in self._reading:
+            for read in reading.reads:
+                read.cancel()
+        self._reading.clear()
+        self._moving = None
+        self._pipeline = None  # with what it holds; whether it was still in order does not matter
+        while self._copying:
+            self._copying.popleft().done.synchronize()
+
+    def _fill(self) -> None:
+        while len(self._reading) < self._depth and (block := next(self._blocks, None)) is not None:
+            slabs = [self._slabs.take() for _ in block]
+            reads = self._reader.submit(list(zip(block, slabs, strict=True)))
+            self._reading += [_Reading(crops, slab, reads) for crops, slab in zip(block, slabs, strict=True)]
+
+    def _feed(self) -> None:
+        """Give DALI the first batch being read, once it is read."""
+        ready = self._reading[0]
+        for read in ready.reads:
+            read.result()
+        self._reading.popleft()
+        if self._pipeline is None:
+            self._pipeline = build_pipeline(self._slabs.shape[0], self._device)
+        # An array, not a tensor: for a torch tensor DALI asks for a CUDA stream, even where there is no CUDA.
+        pcm: Pcm = self._slabs.lend(ready.slab, len(ready.crops.track)).numpy()
+        self._pipeline.feed_input("pcm", self._wrap(pcm))
+        self._pipeline.schedule_run()
+        self._moving = _Moving(ready.crops, pcm)
+
+    def _wrap(self, pcm: Pcm) -> Any:
+        """What DALI is fed; it does not see by itself that memory is page-locked, and would copy once more."""
+        if not self._slabs.pinned:
+            return pcm
+        return import_module("nvidia.dali.tensors").TensorListCPU(pcm, "", is_pinned=True)
+
+    def _receive(self, moving: _Moving[AnyCrops]) -> Tensor:
+        """DALI's batch as a tensor for the caller's stream; DALI keeps none of its memory."""
+        if self._device.type == "cpu":
+            (output,) = self._pipeline.outputs()
+            return torch.from_dlpack(output.as_tensor())
+        while self._copying and self._copying[0].done.query():
+            self._copying.popleft()
+        stream = torch.cuda.current_stream(self._device)
+        (output,) = self._pipeline.outputs(cuda_stream=stream)  # the stream waits for the batch, the host does not
+        # Memory of torch's own: only that may be used on any stream and freed at any time. It costs 2 x 23 MB of the
+        # GPU's memory bandwidth for 96 pairs, some 20 us.
+        on_device = torch.empty(moving.pcm.shape, dtype=torch.int16, device=self._device)
+        copy = import_module("nvidia.dali.plugin.pytorch").feed_ndarray
+        copy(output.as_tensor(), on_device, cuda_stream=stream)
+        done = torch.cuda.Event()
+        done.record(stream)
+        self._copying.append(_Copying(done, moving.pcm, output))
+        return on_device

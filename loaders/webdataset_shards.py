@@ -1,0 +1,60 @@
+"""Which shards are streamed, by the manifest alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from clmr.errors import ConfigError, ShardError
+from loaders.settings import PairSettings
+from sharding.format import SPLITS, Manifest, ShardInfo
+
+UNUSED = ("window", "cache", "cache_bytes", "quiet_db")  # settings of the backends with an index
+
+
+def only_folder(settings: PairSettings) -> str:
+    """The folder of shards, after a look at the settings.
+
+    Raises:
+        ConfigError: they ask for what this backend does not do.
+    """
+    if len(settings.shards) > 1:
+        raise ConfigError(
+            f"the webdataset backend reads one folder of shards, not {len(settings.shards)}: mix with others"
+        )
+    for name in UNUSED:
+        if getattr(settings, name) is not None:
+            raise ConfigError(f"{name} does nothing with the webdataset backend: leave it out, or use another backend")
+    if settings.access == "ranges":
+        raise ConfigError("the webdataset backend reads shards whole: leave out access ranges, or use another backend")
+    return settings.shards[0][0]
+
+
+def used_shards(manifest: Manifest, settings: PairSettings, name: str) -> tuple[ShardInfo, ...]:
+    """The shards of the splits that are used, in the manifest's order."""
+    for split in settings.splits:
+        if split not in SPLITS:
+            raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
+    shards = tuple(
+        shard for split, infos in manifest.splits.items() if split in settings.splits for shard in infos if shard.tracks
+    )
+    if not shards:
+        present = [split for split, infos in manifest.splits.items() if infos]
+        raise ShardError(f"{name} has no tracks in {', '.join(settings.splits)}; it has {', '.join(present) or 'none'}")
+    return shards
+
+
+def checked_rate(manifest: Manifest, settings: PairSettings, name: str) -> int:
+    """The shards' sample rate, which must be the one that is asked for."""
+    found = manifest.sample_rate
+    if settings.sample_rate is not None and settings.sample_rate != found:
+        raise ConfigError(f"{name} holds {found} Hz, not {settings.sample_rate} Hz: build shards at that rate")
+    return found
+
+
+def hash_shards(shards: Sequence[ShardInfo]) -> str:
+    """16 hex digits over what the samples and their order follow from."""
+    state = hashlib.blake2b(digest_size=8)
+    for shard in shards:
+        state.update(f"{shard.name} {shard.sha256} {shard.tracks}\n".encode())
+    return state.hexdigest()
