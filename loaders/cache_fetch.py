@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import Condition, Lock, Thread
 
 from clmr.errors import StorageError
@@ -88,6 +89,7 @@ class Download:
         name: of the shard in it.
         shard: its version.
         part: where it goes.
+        requests: who fetches.
         meter: counts the ranges.
         finished: called once, with the error where there was one.
     """
@@ -98,6 +100,7 @@ class Download:
         name: str,
         shard: RemoteShard,
         part: Part,
+        requests: Requests,
         meter: Meter,
         finished: Callable[[Exception | None], None],
     ) -> None:
@@ -105,23 +108,24 @@ class Download:
         self._place = place
         self._name = name
         self._shard = shard
+        self._requests = requests
         self._meter = meter
         self._finished = finished
         self._ranges = [(begin, min(begin + RANGE, shard.size)) for begin in range(0, shard.size, RANGE)]
         self._lock = Lock()
+        self._over = False
         self._tries = 0
+        self._start()
 
-    def start(self, requests: Requests) -> None:
-        """Ask for all ranges, in order; what comes of an earlier try is forgotten."""
-        self._requests = requests
+    def _start(self) -> None:
+        """Ask for all ranges, in order."""
         self._there = [False] * len(self._ranges)
         self._hashed = 0  # ranges
         self._hashing = False
-        self._over = False
         self._digest = hashlib.sha256()
         self._tries += 1
         for number in range(len(self._ranges)):
-            requests.submit(lambda number=number: self._fetch(number))
+            self._requests.submit(partial(self._fetch, number))
 
     def _fetch(self, number: int) -> None:
         if self._over:
@@ -160,7 +164,10 @@ class Download:
             target = memoryview(buffer)[: end - begin]
             filled = 0
             while filled < len(target):  # from the file, so that what was written is what is checked
-                filled += os.preadv(self.part.descriptor, [target[filled:]], begin + filled)
+                count = os.preadv(self.part.descriptor, [target[filled:]], begin + filled)
+                if not count:
+                    raise StorageError(f"{self.part.path} was cut while {self._shard.url} came into it; start again")
+                filled += count
             self._digest.update(target)
             with self._lock:
                 self._hashed += 1
@@ -170,7 +177,7 @@ class Download:
         if found == self._shard.sha256:
             self._end(None)
         elif self._tries == 1:
-            self.start(self._requests)
+            self._start()
         else:
             self._end(
                 StorageError(

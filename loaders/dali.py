@@ -20,7 +20,6 @@ from importlib import import_module
 from typing import Any, Generic
 from weakref import WeakSet
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,8 +40,8 @@ _pipelines: WeakSet[Any] = WeakSet()
 def _abandon() -> None:
     """In a forked child, leave the parent's pipelines alone: taking them down waits for threads that are not there."""
     for pipeline in _pipelines:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(pipeline))
-        pipeline._shutdown = lambda: None
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(pipeline._pipe))
+        pipeline._pipe = None
 
 
 os.register_at_fork(after_in_child=_abandon)
@@ -73,9 +72,9 @@ def build_pipeline(rows: int, device: torch.device) -> Any:
         ConfigError: DALI cannot be had, or not for this device.
     """
     dali, fn, types = load_dali(), import_module("nvidia.dali.fn"), import_module("nvidia.dali.types")
-    number = None if device.type == "cpu" else torch.device(device).index
-    if device.type == "cuda" and number is None:
-        number = torch.cuda.current_device()
+    number = None
+    if device.type == "cuda":
+        number = device.index if device.index is not None else torch.cuda.current_device()
     # One batch in DALI at a time, beside those delivered: while the caller works on one, the next is on its way, and a
     # longer queue would only hold more memory. The executor must be the dynamic one: the other overwrites what it has
     # delivered.
@@ -168,12 +167,13 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         if self._moving is None:
             if not self._reading:
                 raise StopIteration
-            self._feed()
+            self._moving = self._feed()
+            self._fill()
         moving, self._moving = self._moving, None
         pcm = self._receive(moving)
-        self._fill()
         if self._reading and self._reading[0].is_read():
-            self._feed()
+            self._moving = self._feed()
+            self._fill()
         return moving.crops, pcm
 
     def cancel(self) -> None:
@@ -193,7 +193,7 @@ class DaliPrefetch(Prefetch[AnyCrops]):
             reads = self._reader.submit(list(zip(block, slabs, strict=True)))
             self._reading += [_Reading(crops, slab, reads) for crops, slab in zip(block, slabs, strict=True)]
 
-    def _feed(self) -> None:
+    def _feed(self) -> _Moving[AnyCrops]:
         """Give DALI the first batch being read, once it is read."""
         ready = self._reading[0]
         for read in ready.reads:
@@ -205,7 +205,7 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         pcm: Pcm = self._slabs.lend(ready.slab, len(ready.crops.track)).numpy()
         self._pipeline.feed_input("pcm", self._wrap(pcm))
         self._pipeline.schedule_run()
-        self._moving = _Moving(ready.crops, pcm)
+        return _Moving(ready.crops, pcm)
 
     def _wrap(self, pcm: Pcm) -> Any:
         """What DALI is fed; it does not see by itself that memory is page-locked, and would copy once more."""
@@ -217,7 +217,7 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         """DALI's batch as a tensor for the caller's stream; DALI keeps none of its memory."""
         if self._device.type == "cpu":
             (output,) = self._pipeline.outputs()
-            return torch.from_dlpack(output.as_tensor())
+            return torch.utils.dlpack.from_dlpack(output.as_tensor())
         while self._copying and self._copying[0].done.query():
             self._copying.popleft()
         stream = torch.cuda.current_stream(self._device)

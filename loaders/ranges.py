@@ -2,7 +2,7 @@
 
 An answer takes tens of milliseconds however short it is, so the rate is the number of requests under way divided by
 that time. A thread waits for each: obstore lets go of the interpreter's lock meanwhile, and its asynchronous calls,
-which need no threads, take twice the processor time, and abort the interpreter where it ends with some under way.
+which need no threads, take twice the processor time, and abort an interpreter that ends with some under way.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 
-import numpy as np
-
-from clmr.errors import ClmrError, ConfigError, ShardError, StorageError
+from clmr.errors import ConfigError
 from loaders.meter import Meter
+from loaders.ranges_block import Block
+from loaders.ranges_shards import RemoteShards
 from loaders.source import Reads, Source
-from loaders.spans import Spans, join
 from loaders.threads import ProcessGuard
-from sharding.storage import Place, Version
+from sharding.storage import Place
 
 IN_FLIGHT = 256
 """Requests under way at once, where nothing is known of the link."""
@@ -31,103 +29,105 @@ GAP = 1 << 17
 CLOSING_SECONDS = 1.0
 """How long closing waits for requests that are under way."""
 
-
-class _GivenUpError(Exception):
-    """Nobody waits for it any more."""
+_Jobs = SimpleQueue["tuple[Block, int] | None"]
 
 
-class _Shards:
-    """The remote shards of a source, and how they are read."""
+class RangesSource(Source):
+    """Shards in a bucket or on a web server.
 
-    def __init__(self, place: Place, names: Sequence[str], sizes: Sequence[int]) -> None:
+    Threads ask for the pieces in the order of submission. What can pass is repeated for 2 minutes; every answer has to
+    be of the version of its shard that came first. Ends with :meth:`close`, with the last reference, or at exit.
+
+    Args:
+        place: where the shards are.
+        names: of the shards, by number.
+        sizes: their bytes, as the manifest says.
+        in_flight: requests under way at once, and threads.
+        gap: most bytes between two pieces of one request.
+
+    Attributes:
+        place: where the shards are.
+        names: of the shards.
+        in_flight: requests under way at once.
+        gap: most bytes between two pieces of one request.
+    """
+
+    def __init__(
+        self, place: Place, names: Sequence[str], sizes: Sequence[int], *, in_flight: int = IN_FLIGHT, gap: int = GAP
+    ) -> None:
+        if in_flight < 1:
+            raise ConfigError(f"requests in flight are {in_flight}: at least 1 is needed")
         self.place = place
         self.names = tuple(names)
-        self.sizes = tuple(sizes)
+        self.in_flight = in_flight
+        self.gap = gap
         self.meter = Meter()
-        self.stopped = Event()
-        self._versions: dict[int, Version] = {}
+        self._shards = RemoteShards(place, self.names, sizes, self.meter)
+        self._guard = ProcessGuard()
+        self._work = _Work(self._shards)
+        self._finalizer = weakref.finalize(self, self._work.stop)
 
-    def read(self, shard: int, begin: int, end: int, waiting: Future[None]) -> memoryview:
-        """Bytes of a shard, of the version that was read first.
+    def submit(self, reads: Sequence[Reads]) -> list[Future[None]]:
+        """Ask for the pieces, those that lie close together by one request.
+
+        Returns:
+            One future; it can be cancelled until the last answer is there, and then the rest is not asked for. An
+            answer that is under way may still be written to its rows.
 
         Raises:
-            ShardError: it never was the shard that the manifest names.
-            StorageError: it was replaced since, or cannot be read.
-            _GivenUpError: nobody is waiting any more.
+            ConfigError: after :meth:`close`, or in a forked child.
         """
+        self._guard.check()
+        reads = [some for some in reads if len(some)]
+        if not reads:
+            return []
+        block = Block(self._shards, reads, self.gap)
+        self._work.put(block, self.in_flight)
+        return [block.future]
 
-        def pause(seconds: float) -> None:
-            self.meter.add(retries=1)
-            if self.stopped.wait(seconds) or waiting.done():
-                raise _GivenUpError
-
-        address = self.place.address(self.names[shard])
-        try:
-            piece = self.place.piece(self.names[shard], begin, end, pause=pause)
-        except FileNotFoundError:
-            raise StorageError(f"{address}: there is no such file; copy the shard there or build it again") from None
-        except OSError as error:
-            raise StorageError(f"{address}: {error.strerror or error}") from None
-        if piece.version.size != self.sizes[shard] and shard not in self._versions:
-            raise ShardError(
-                f"{address} has {piece.version.size} bytes, not {self.sizes[shard]}: copy or build it again"
-            )
-        if self._versions.setdefault(shard, piece.version) != piece.version:
-            raise StorageError(
-                f"{address}: was replaced while in use; start again, from a checkpoint of the same shards"
-            )
-        if len(piece.data) != end - begin:
-            raise StorageError(f"{address}: {len(piece.data)} bytes came instead of {end - begin}")
-        return memoryview(piece.data)
+    def close(self) -> None:
+        """Ask for nothing any more; what is not answered yet is cancelled."""
+        self._finalizer()
 
 
-class _Block:
-    """The requests of one submission. Its future can be cancelled until the last one is answered."""
+class _Work:
+    """Requests in the order of submission, and the threads that make them."""
 
-    def __init__(self, shards: _Shards, reads: Sequence[Reads], spans: Spans) -> None:
-        self.future: Future[None] = Future()
+    def __init__(self, shards: RemoteShards) -> None:
         self._shards = shards
-        self._slabs = [some.slab.crops for some in reads]
-        self._size = self._slabs[0].shape[1]
-        self._spans = list(zip(spans.shard.tolist(), spans.begin.tolist(), spans.end.tolist(), strict=True))
-        self._first = spans.first.tolist()
-        slab = np.repeat(np.arange(len(reads)), [len(some) for some in reads])
-        self._slab = slab[spans.order].tolist()
-        self._row = np.concatenate([some.row for some in reads])[spans.order].tolist()
-        self._offset = np.concatenate([some.offset for some in reads])[spans.order].tolist()
-        self._left = len(self._spans)
+        self._jobs: _Jobs = SimpleQueue()
+        self._threads: list[Thread] = []
+        self._blocks: weakref.WeakSet[Block] = weakref.WeakSet()
         self._lock = Lock()
 
-    def fetch(self, number: int) -> None:
-        """Have one request answered and its pieces copied to their rows."""
-        if self.future.done():
-            self._settle()
-            return
-        shard, begin, end = self._spans[number]
-        asked = time.perf_counter()
-        try:
-            data = self._shards.read(shard, begin, end, self.future)
-        except _GivenUpError:
-            self.future.cancel()
-        except BaseException as error:  # handed to whoever waits for it
-            with suppress(InvalidStateError):  # another request has failed already, or it was cancelled
-                self.future.set_exception(error)
-        else:
-            pieces = range(self._first[number], self._first[number + 1])
-            for piece in pieces:
-                start = self._offset[piece] - begin
-                self._slabs[self._slab[piece]][self._row[piece]] = data[start : start + self._size]
-            self._shards.meter.add(
-                wanted=len(pieces) * self._size, read=end - begin, seconds=time.perf_counter() - asked
-            )
-        self._settle()
-
-    def _settle(self) -> None:
-        """One request fewer; with the last one the future gets its result."""
+    def put(self, block: Block, in_flight: int) -> None:
+        """Have the requests of a block made."""
         with self._lock:
-            self._left -= 1
-            if self._left:
-                return
-        with suppress(InvalidStateError):
-            self.future.set_result(None)
-        
+            if self._shards.stopped.is_set():
+                raise ConfigError("this loader is closed: make a new one")
+            self._blocks.add(block)
+            for number in range(len(block)):
+                self._jobs.put((block, number))
+            while len(self._threads) < in_flight:
+                name = f"range-reader-{len(self._threads)}"
+                self._threads.append(Thread(target=_ask, args=(self._jobs,), name=name, daemon=True))
+                self._threads[-1].start()
+
+    def stop(self) -> None:
+        """Cancel everything and end the threads; one whose server does not answer is left alone."""
+        with self._lock:
+            self._shards.stopped.set()
+            for block in list(self._blocks):
+                block.future.cancel()
+            for _ in self._threads:
+                self._jobs.put(None)
+        end = time.monotonic() + CLOSING_SECONDS
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0))
+
+
+def _ask(jobs: _Jobs) -> None:
+    while (job := jobs.get()) is not None:
+        block, number = job
+        block.fetch(number)
+        del job, block  # an idle thread holds no batch

@@ -10,6 +10,7 @@ from loaders.corpus import used_shards
 from loaders.files import ShardFiles
 from loaders.local import LocalSource
 from loaders.order import EpochOrder, Order
+from loaders.ranges import RangesSource
 from loaders.settings import PairSettings
 from loaders.source import Source
 from loaders.threads import ReaderThreads
@@ -41,7 +42,7 @@ def _choose(settings: PairSettings, shard_set: ShardSet, tracks: Tracks, window:
         return Way("files", window or 0, "files read in place")
     if settings.access == "files":
         raise ConfigError(f"{shard_set.place.name} is no folder on this machine: use --access ranges or stream")
-    raise ConfigError(f"{shard_set.place.name}: remote shards are not read yet")
+    return Way("ranges", window or 0, "ranges, as asked for")
 
 
 def make_order(way: Way, tracks: Tracks, batch_size: int, seed: int) -> Order:
@@ -54,4 +55,6 @@ def make_order(way: Way, tracks: Tracks, batch_size: int, seed: int) -> Order:
 def open_source(way: Way, shard_set: ShardSet, tracks: Tracks, threads: ReaderThreads) -> Source:
     """The source of a data set's bytes; its shards are numbered as in ``tracks.shard_names``."""
     sizes, _ = used_shards(shard_set, tracks)
+    if way.kind == "ranges":
+        return RangesSource(shard_set.place, tracks.shard_names, sizes)
     return LocalSource(ShardFiles(shard_set.root, tracks.shard_names, sizes), threads)

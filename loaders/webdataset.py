@@ -1,6 +1,6 @@
 """The stock webdataset pipeline over the shards, for those who want nothing on disk and need no index.
 
-    manifest.json -> shards in the epoch's order -> tar_file_expander -> group_by_keys -> crops -> open batches
+    manifest.json -> shards in random order -> tar_file_expander -> group_by_keys -> crops -> shuffle buffer -> batches
 
 Only ``manifest.json`` and the tars are read, from front to back, from a folder or a URL. Each track is read whole, so
 an epoch moves all bytes of its shards: 5.6 times those of the crops for clips of 30 s. EVERY RANK READS ALL OF THEM and
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, repeat
-from math import prod
+from math import ceil
 from threading import Event
 from typing import Any
 
@@ -45,7 +45,8 @@ from sharding.storage import place_at
 
 logger = logging.getLogger(__name__)
 
-MIXED = 2000  # pairs in batches that fill side by side, over all ranks: 472 MB at 22,050 Hz
+WAITING = 2000  # pairs in the shuffle buffer: 472 MB of crops at 22,050 Hz
+ROOM = 1.25  # the shuffle buffer holds at least the pairs of so many batches' tracks, so that songs can be kept apart
 DEPTH = 3  # full batches that wait for the consumer
 
 
@@ -55,7 +56,7 @@ class StreamedPairs(Supply):
     A track is known by a number made of its key (:func:`loaders.webdataset_samples.track_number`): draws follow from
     it, and :attr:`Batch.track` holds it. A track gives ``pairs_per_read`` pairs, the ``i``-th from the views ``2i`` and
     ``2i + 1``, which go to as many batches. Where pairs are missing at the end of an epoch, because samples could not
-    be used or because two tracks of a song would have met, the stream begins again and its tracks give one pair more.
+    be used or two tracks of a song would have to meet, the stream begins again and its tracks give one pair more.
 
     Resuming in mid-epoch reads the epoch from its beginning, without cropping, because the order follows from the
     samples: it takes as long as reading that part did.
@@ -65,8 +66,8 @@ class StreamedPairs(Supply):
         rank: this process.
         world_size: processes that share each batch.
         device: where batches go.
-        mixed: pairs, over all ranks, in batches that fill side by side; it decides the order. A rank holds its share
-            of them and a few full batches, ``4 * crop_frames`` bytes for each pair.
+        waiting: pairs in the shuffle buffer, at least; it decides the order. Each takes ``4 * crop_frames`` bytes, on
+            every rank, whatever the length of the track: it is cropped before it waits.
 
     Attributes:
         unusable: samples that could not be used since this was made, by reason.
@@ -74,7 +75,7 @@ class StreamedPairs(Supply):
     """
 
     def __init__(
-        self, settings: PairSettings, rank: int, world_size: int, device: torch.device, *, mixed: int = MIXED
+        self, settings: PairSettings, rank: int, world_size: int, device: torch.device, *, waiting: int = WAITING
     ) -> None:
         self._rows = rank_slice(settings.batch_size, rank, world_size)
         self._told = rank == 0  # all ranks see the same
@@ -97,20 +98,19 @@ class StreamedPairs(Supply):
         if self._place.root is None:
             self._threads = ReaderThreads(settings.threads if settings.threads is not None else CONNECTIONS)
         self._streams = Streams(self._place, self._threads, self._meter)
-        # The pairs of a track need as many open batches, and one alone would mix nothing.
-        width = min(self.steps, max(2, settings.pairs_per_read, -(-mixed // settings.batch_size)))
-        self._limit = width + (settings.depth if settings.depth is not None else DEPTH)
-        self._slabs = SlabPool(
-            (self._rows.stop - self._rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda"
-        )
+        waiting = max(waiting, ceil(ROOM * settings.batch_size * settings.pairs_per_read))
+        share = self._rows.stop - self._rows.start
+        self._slabs = SlabPool((share, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
+        self._depth = settings.depth if settings.depth is not None else DEPTH
         self._maker = PairMaker(
             batch_size=settings.batch_size,
             rows=self._rows,
             steps=self.steps,
             crop_frames=self.crop_frames,
             pairs_per_read=settings.pairs_per_read,
-            width=width,
+            waiting=waiting,
             seed=settings.seed,
+            slabs=SlabPool((1, len(VIEWS), self.crop_frames)),
             meter=self._meter,
         )
         self.unusable: Counter[str] = Counter()
@@ -123,18 +123,18 @@ class StreamedPairs(Supply):
             "crop_frames": self.crop_frames,
             "batch_size": settings.batch_size,
             "seed": settings.seed,
-            "mixed": width * settings.batch_size,
+            "waiting": waiting,
             "pairs_per_read": settings.pairs_per_read,
         }
         self.description = (
-            f"webdataset backend; {self._place.name}: {len(self._shards)} shards from front to back, mixed over "
-            f"{width} batches ({self._limit * prod(self._slabs.shape) * SAMPLE_BYTES / 1e6:,.0f} MB of memory on each "
-            f"rank); every rank reads all {sum(shard.bytes for shard in self._shards) / 1e9:.3g} GB of an epoch"
+            f"webdataset backend; {self._place.name}: {len(self._shards)} shards from front to back, shuffled in a "
+            f"buffer of {waiting} pairs ({waiting * len(VIEWS) * self.crop_frames * SAMPLE_BYTES / 1e6:,.0f} MB); "
+            f"every rank reads all {sum(shard.bytes for shard in self._shards) / 1e9:.3g} GB of an epoch"
         )
 
     def feed(self, epoch: int, step: int) -> StreamedFeed:
         """Batches from here on."""
-        return StreamedFeed(partial(self._make, epoch, step), self._slabs, self._device, self._limit)
+        return StreamedFeed(partial(self._make, epoch, step), self._slabs, self._device, self._depth)
 
     def counts(self) -> Counts:
         """What reading has cost so far; of files on this machine, a request is the reading of one sample."""

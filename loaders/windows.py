@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,9 +23,10 @@ from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
 from loaders.ways import Way, open_source
-from sharding.format import SPLITS, open_shards
+from sharding.format import SPLITS, label_matrix, open_shards
 
 DEPTH = 3
+REMOTE_DEPTH = 8  # the windows of a batch share few requests
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class WindowBatch:
     """Number of the window in its track, from 0, int64 ``[b]``, on the CPU."""
     position: Tensor
     """Number of the window among all windows of all ranks, int64 ``[b]``, on the CPU."""
+    labels: Tensor
+    """The track's labels, bool ``[b, vocabulary]``, in the order of ``label_names``, on the CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,7 @@ class WindowLoader:
         tracks: the tracks in use, as flat arrays of shape ``[N]``.
         windows_per_track: int64 ``[N]``.
         total_windows: their sum, over all ranks.
+        label_names: the vocabulary, from the manifest.
 
     Raises:
         ConfigError: settings that cannot be used.
@@ -95,6 +101,7 @@ class WindowLoader:
         shard_set = open_shards(shards)
         self.sample_rate = check_sample_rate(shard_set, sample_rate)
         self.window_frames = crop_length(self.sample_rate, window_frames)
+        self.label_names = shard_set.manifest.labels
         self.batch_size = batch_size
         self.device = usable_device(device)
         self.tracks = shard_set.tracks(splits)
@@ -105,16 +112,24 @@ class WindowLoader:
         self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
         self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
         self._threads = ReaderThreads(threads if threads is not None else default_threads())
-        self._source = open_source(Way("files", 0, ""), shard_set, self.tracks, self._threads)
+        # Windows lie side by side, so a few requests bring many; nothing is read twice, so nothing needs keeping.
+        kind = "ranges" if shard_set.place.root is None else "files"
+        self._source = open_source(Way(kind, 0, "every window is read once"), shard_set, self.tracks, self._threads)
+        self._depth = DEPTH if kind == "files" else REMOTE_DEPTH
         self._reader = CropReader([Corpus(shard_set, self.tracks, self._source)])
 
     def __len__(self) -> int:
         """Batches of this rank."""
         return (len(self._share) + self.batch_size - 1) // self.batch_size
 
+    @cached_property
+    def labels(self) -> npt.NDArray[np.bool_]:
+        """The labels of every track, ``[N, vocabulary]``."""
+        return label_matrix(self.tracks.table["labels"], self.label_names)
+
     def __iter__(self) -> Iterator[WindowBatch]:
         blocks = ([crops] for crops in self._plan())
-        prefetch = Prefetcher(blocks, self._reader, self._slabs, self.device, DEPTH)
+        prefetch = Prefetcher(blocks, self._reader, self._slabs, self.device, self._depth)
         try:
             for crops, pcm in prefetch:
                 yield WindowBatch(
@@ -122,6 +137,7 @@ class WindowLoader:
                     track=torch.from_numpy(self.tracks.row[crops.track]),
                     window=torch.from_numpy(crops.window),
                     position=torch.from_numpy(crops.position),
+                    labels=torch.from_numpy(self.labels[crops.track]),
                 )
         finally:
             prefetch.cancel()

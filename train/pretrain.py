@@ -162,6 +162,7 @@ def main(
         trainer = Trainer(settings, place, state)
         with trainer.loader:
             if place.first:
+                click.echo(f"loader: {trainer.loader.description}", err=True)
                 save_config(run, trainer.config())
             stopped_by = train(trainer, run, checkpoint_every)
         if place.first:

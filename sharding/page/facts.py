@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sharding.format import SKIPPED, WRITTEN, Manifest, ShardSet
+from sharding.format import SKIPPED, WRITTEN, Index, Manifest, ShardSet
 from sharding.page.histogram import Histogram, histogram
 from sharding.page.units import FULL_SCALE
 
@@ -153,7 +153,7 @@ def _labels(manifest: Manifest, written: pa.Table, given: npt.NDArray[np.int64])
     return tuple(sorted(labels, key=lambda label: (-label.total, label.name)))
 
 
-def _skipped(index: pa.Table) -> tuple[SkippedFacts, ...]:
+def _skipped(index: Index) -> tuple[SkippedFacts, ...]:
     skipped = index.select(["reason", "source"]).filter(pc.equal(index["status"], SKIPPED))
     counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(skipped["reason"]).to_pylist()}
     return tuple(

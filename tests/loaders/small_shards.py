@@ -68,9 +68,14 @@ def _member(tar: tarfile.TarFile, name: str, payload: bytes) -> None:
 
 
 def write_shards(
-    root: Path, tracks: Sequence[Recording], *, tracks_per_shard: int = 7, sample_rate: int = SAMPLE_RATE
+    root: Path,
+    tracks: Sequence[Recording],
+    *,
+    tracks_per_shard: int = 7,
+    sample_rate: int = SAMPLE_RATE,
+    labels: tuple[str, ...] = (),
 ) -> Path:
-    """Write ``tracks`` as shards of format version 1, split after split in the order given."""
+    """Write ``tracks`` as shards of format version 1, split after split in the order given; labels go round."""
     rows: list[dict[str, object]] = []
     splits: dict[str, tuple[ShardInfo, ...]] = {}
     for split in dict.fromkeys(track.split for track in tracks):
@@ -92,12 +97,14 @@ def write_shards(
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             infos.append(ShardInfo(f"{split}/{path.name}", path.stat().st_size, len(content), frames, digest))
         splits[split] = tuple(infos)
+    for number, row in enumerate(rows):
+        row["labels"] = [labels[number % len(labels)]] if labels else []
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX_SCHEMA), root / "index.parquet")
     skipped = sum(track.reason is not None for track in tracks)
     manifest = Manifest(
         dataset="test",
         sample_rate=sample_rate,
-        labels=(),
+        labels=labels,
         splits=splits,
         software={},
         settings={},

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +13,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clmr.draw import make_keys
 from loaders import PairLoader, WindowLoader
-from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo
+from loaders.levels import Levels
+from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo, open_shards
+from tests.loaders.realistic_million import FRAMES as CLIP_FRAMES
+from tests.loaders.realistic_million import LABELS, write_realistic
 from tests.loaders.small_shards import indexed
 
 TRACKS = 1_000_000
 FRAMES = 10
 MEMBER_BYTES = 1024  # a tar header, and the WAV file padded to one more block
+
+OPEN = """
+import json, re, sys
+from pathlib import Path
+from loaders import PairLoader
+
+def mebibytes(what):
+    return int(re.search(what + r":\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+before = mebibytes("VmRSS")
+loader = PairLoader(sys.argv[1], batch_size=96)
+print(json.dumps([len(loader), mebibytes("VmHWM") - before]))
+loader.close()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +102,29 @@ def test_windows(million: Path) -> None:
         batch = next(iter(loader))
         assert batch.position[0] == 2 * TRACKS // 8 * 7
         assert batch.track[0] == TRACKS // 8 * 7
+
+
+@pytest.fixture(scope="module")
+def realistic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_realistic(tmp_path_factory.mktemp("realistic"))
+
+
+def test_opening_takes_less_than_300_mb(realistic: Path) -> None:
+    """Peak of a fresh process beyond what its imports take, though the index alone is 90 MB compressed."""
+    assert (realistic / "index.parquet").stat().st_size > 80e6
+    done = subprocess.run([sys.executable, "-c", OPEN, realistic], capture_output=True, text=True, check=True)
+    steps, peak = json.loads(done.stdout)
+    assert steps == 990_000 // 96
+    assert peak < 300e6 / 2**20
+
+
+def test_columns_are_there_when_they_are_needed(realistic: Path) -> None:
+    tracks = open_shards(realistic).tracks()
+    assert (len(tracks), len(tracks.shard_names), int(tracks.frames.min())) == (990_000, 2445, CLIP_FRAMES)
+    assert tracks.row[98:101].tolist() == [98, 100, 101]  # every hundredth was left out
+    assert tracks.table["key"][99].as_py() == "fma-000000100"
+    assert set(tracks.table["labels"][99].as_py()) <= set(LABELS)
+    levels = Levels(tracks, 22050, 30.0)
+    track = np.array([[5, 989_999]])
+    starts = levels.choose_starts(make_keys(0, 0, track[0])[None], tracks.frames[track], 59_049, track)
+    assert starts.shape == (1, 2, 2)

@@ -59,12 +59,12 @@ def described(root: Path, change: Callable[[str, Members], Members] = lambda _, 
 
 
 def open_pairs(
-    shards: Path | str, rank: int = 0, world_size: int = 1, mixed: int = 24, **settings: Any
+    shards: Path | str, rank: int = 0, world_size: int = 1, waiting: int = 24, **settings: Any
 ) -> StreamedPairs:
     """A supply with little mixing, so that batches are made in all ways that there are."""
     chosen = {"batch_size": BATCH, "crop_frames": CROP, "seed": 3, "backend": "webdataset", **settings}
     return StreamedPairs(
-        PairSettings(shards=((str(shards), 1.0),), **chosen), rank, world_size, torch.device("cpu"), mixed=mixed
+        PairSettings(shards=((str(shards), 1.0),), **chosen), rank, world_size, torch.device("cpu"), waiting=waiting
     )
 
 
@@ -165,12 +165,8 @@ def test_every_track_comes_once_in_an_order_of_each_epoch_and_seed(streamed: Pat
 
 def test_tracks_of_several_shards_meet_in_a_batch(make_shards: WriteShards) -> None:
     shards = described(make_shards(recordings(96), tracks_per_shard=12))
-    shard_of = {
-        track_number(name.removesuffix(".wav")): path.name
-        for path in shards.glob("train/*.tar")
-        for name in tarfile.open(path).getnames()
-    }
-    batches = read(shards, 12, mixed=48)
+    shard_of = {track_number(track.key): number // 12 for number, track in enumerate(recordings(96))}
+    batches = read(shards, 12, waiting=48)
     assert all(len({shard_of[number] for number in batch.track.tolist()}) >= 3 for batch in batches[2:])
 
 
@@ -244,7 +240,7 @@ def test_the_fingerprint_says_what_batches_follow_from(streamed: Path, make_shar
     mine = open_pairs(streamed).fingerprint
     assert json.loads(json.dumps(mine)) == mine
     assert open_pairs(streamed, rank=1, world_size=2, depth=7, threads=1).fingerprint == mine
-    for other in ({"seed": 4}, {"batch_size": 4}, {"crop_frames": 400}, {"pairs_per_read": 2}, {"mixed": 40}):
+    for other in ({"seed": 4}, {"batch_size": 4}, {"crop_frames": 400}, {"pairs_per_read": 2}, {"waiting": 40}):
         assert open_pairs(streamed, **other).fingerprint != mine
     assert open_pairs(make_shards(recordings(40, seed=1))).fingerprint["tracks"] != mine["tracks"]
 
