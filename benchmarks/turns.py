@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
@@ -96,11 +96,9 @@ class Process:
         """Amount per second in a turn of about so many seconds."""
         assert self._child.stdin
         self._signal(signal.SIGCONT)
-        try:
+        with suppress(BrokenPipeError):  # the answer says why
             self._child.stdin.write(f"{seconds}\n".encode())
             self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer says why
         measured = float(self.answer()["rate"])
         self.rest()
         return measured
@@ -114,18 +112,14 @@ class Process:
         self._signal(signal.SIGCONT)
         assert self._child.stdin
         assert self._child.stdout
-        try:
+        with suppress(BrokenPipeError):
             self._child.stdin.close()
-        except BrokenPipeError:
-            pass
-        try:
-            self._child.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with suppress(ProcessLookupError):
+            for _ in range(100):
+                self._child.poll()
+                os.killpg(self._child.pid, 0)  # until none of the group is left
+                time.sleep(0.05)
             os.killpg(self._child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._child.wait()
         self._child.stdout.close()
 

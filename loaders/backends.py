@@ -24,4 +24,8 @@ def start_backend(
     """Batches of a plan by the backend of this name."""
     if name == "torch":
         return Prefetcher(blocks, reader, slabs, device, depth)
+    if name == "dali":
+        from loaders.dali import DaliPrefetch
+
+        return DaliPrefetch(blocks, reader, slabs, device, depth)
     raise ConfigError(f"backend {name!r} is not there yet")

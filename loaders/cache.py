@@ -27,7 +27,8 @@ class Refusal(Enum):
     """Why a shard is not to be had now."""
 
     BUSY = "another process fetches it"
-    FULL = "there is no room for it"
+    FULL = "what is in the cache is in use, and there is no room for more"
+    DISK = "the same, but it is the disk that has no room"
 
 
 class ShardCache:
@@ -98,14 +99,14 @@ class ShardCache:
         if is_held(self.folder.part(shard.key)):
             return Refusal.BUSY
         situation = membership.situation()
-        if (situation.pressed and not urgent) or not self._make_room(charge(shard.size), situation.limit):
+        if situation.pressed and not urgent:
             return Refusal.FULL
+        refusal = self._make_room(charge(shard.size), situation.limit)
+        if refusal is not None:
+            return refusal
         self.folder.write_note(shard)
         part = Part(self.folder.part(shard.key))
         os.ftruncate(part.descriptor, shard.size)
-        if shutil.disk_usage(self.root).free < shard.size:
-            self.folder.remove(shard.key)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return part
 
     def allocate(self, shard: RemoteShard, part: Part) -> None:
@@ -141,7 +142,7 @@ class ShardCache:
             self.folder.remove(part.path.stem)
         part.let_go()
 
-    def _make_room(self, needed: int, limit: int) -> bool:
+    def _make_room(self, needed: int, limit: int) -> Refusal | None:
         """Remove the shards used longest ago until so much fits; nothing where that would not do."""
         entries = self.folder.sweep()
         excess = sum(charge(entry.size) for entry in entries) + needed - limit
@@ -155,22 +156,28 @@ class ShardCache:
                     victims.append((entry, open_locked(entry.path, ALONE)))
                     excess -= charge(entry.size)
                     short -= entry.size
-            if excess <= 0 or not needed:
+            if (excess <= 0 and short <= 0) or not needed:
                 for entry, _ in victims:
                     self.folder.remove(entry.path.stem)
         finally:
             for _, descriptor in victims:
                 close_locked(descriptor)
-        return excess <= 0
+        return Refusal.FULL if excess > 0 else Refusal.DISK if short > 0 else None
+
+    def disk_full(self, shard: RemoteShard) -> StorageError:
+        """What to tell people where the disk has no room for a shard."""
+        free = shutil.disk_usage(self.root).free
+        return StorageError(
+            f"the disk of the cache {self.root} is full: {in_gib(free)} free, {in_gib(shard.size)} needed for "
+            f"{shard.url}: free space there, or give another folder with --cache"
+        )
 
     def _disk_error(self, error: OSError, shard: RemoteShard) -> StorageError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            free = shutil.disk_usage(self.root).free
-            return StorageError(
-                f"the disk of the cache {self.root} is full: {in_gib(free)} free, {in_gib(shard.size)} needed for "
-                f"{shard.url}: free space there, give a smaller --cache-size, or another folder with --cache"
-            )
-        return StorageError(f"the cache {self.root} failed ({error.strerror}) for {shard.url}; give another --cache")
+            return self.disk_full(shard)
+        return StorageError(
+            f"the cache {self.root} failed ({error.strerror}) for {shard.url}: give another folder with --cache"
+        )
 
 
 def cache_root(environment: Mapping[str, str]) -> Path:

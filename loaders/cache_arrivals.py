@@ -107,13 +107,14 @@ class Arrivals:
         self._lock = Lock()
         self._closed = False
 
-    def get(self, number: int, *, urgent: bool, ahead: bool) -> Refusal | None:
+    def get(self, number: int, *, urgent: bool, ahead: bool, last: bool) -> Refusal | None:
         """Do what can be done now towards a shard, without waiting.
 
         Args:
             number: of the shard.
             urgent: a batch waits for it.
             ahead: others may be fetched too, as far as requests are free.
+            last: nothing is held that could be let go for it.
 
         Returns:
             What is in the way, if it is something that passes.
@@ -134,6 +135,8 @@ class Arrivals:
                 self._fetch(number, shard, taken)
             elif isinstance(taken, HeldShard):
                 self._arrived(number, taken)
+            elif taken is Refusal.DISK and urgent and last:
+                self._failed(number, self._cache.disk_full(shard))
             else:
                 return taken
         except StorageError as error:

@@ -42,8 +42,8 @@ class Requests:
         self._others: deque[Job] = deque()
         self._condition = Condition()
         self._closed = False
-        self._threads = [Thread(target=self._work, name=f"shard-request-{n}", daemon=True) for n in range(count)]
-        for thread in self._threads:
+        self.threads = [Thread(target=self._work, name=f"shard-request-{n}", daemon=True) for n in range(count)]
+        for thread in self.threads:
             thread.start()
 
     def submit(self, job: Job, *, first: bool = False) -> None:
@@ -64,7 +64,7 @@ class Requests:
             self._others.clear()
             self._condition.notify_all()
         deadline = time.monotonic() + ENDING_SECONDS
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
@@ -112,6 +112,7 @@ class Download:
         self._meter = meter
         self._finished = finished
         self._ranges = [(begin, min(begin + RANGE, shard.size)) for begin in range(0, shard.size, RANGE)]
+        self._buffer = memoryview(bytearray(min(RANGE, shard.size)))  # for the one thread that hashes
         self._lock = Lock()
         self._over = False
         self._tries = 0
@@ -135,9 +136,7 @@ class Download:
         try:
             asked = time.perf_counter()
             data = memoryview(self._place.fetch(self._name, begin, end, version))
-            self._meter.add(
-                read=end - begin, seconds=time.perf_counter() - asked, retries=int(self._tries > 1)
-            )
+            self._meter.add(read=end - begin, seconds=time.perf_counter() - asked, retries=int(self._tries > 1))
             while data:
                 data = data[os.pwrite(self.part.descriptor, data, end - len(data)) :]
             whole = self._hash(number)
@@ -154,14 +153,13 @@ class Download:
             if self._hashing:
                 return False
             self._hashing = True
-        buffer = bytearray(min(RANGE, self._shard.size))
         while True:
             with self._lock:
                 if self._hashed == len(self._ranges) or not self._there[self._hashed] or self._over:
                     self._hashing = False
                     return self._hashed == len(self._ranges)
             begin, end = self._ranges[self._hashed]
-            target = memoryview(buffer)[: end - begin]
+            target = self._buffer[: end - begin]
             filled = 0
             while filled < len(target):  # from the file, so that what was written is what is checked
                 count = os.preadv(self.part.descriptor, [target[filled:]], begin + filled)

@@ -15,6 +15,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from threading import Lock
@@ -63,7 +64,7 @@ def launched_together(environment: Mapping[str, str]) -> str:
 
 
 class Membership:
-    """A job's statement, as long as this object is not closed.
+    """A job's statement, as long as this object is not closed. For one thread at a time.
 
     Args:
         folder: of the cache.
@@ -81,7 +82,6 @@ class Membership:
         self._waiting_path = folder.jobs / "waiting"
         self._descriptor: int | None = None
         self._waiting: int | None = None
-        self._lock = Lock()
         self.minimum = 0
         try:
             self.need(statement)
@@ -134,12 +134,12 @@ class Membership:
 
     def wait_for_room(self, *, waiting: bool) -> None:
         """Say whether a batch of this job waits for room that others hold."""
-        with self._folder.locked(), self._lock:
-            if waiting and self._waiting is None:
+        if waiting and self._waiting is None:
+            with self._folder.locked():
                 self._waiting = open_locked(self._waiting_path, SHARED, create=True)
-            elif not waiting and self._waiting is not None:
-                close_locked(self._waiting)
-                self._waiting = None
+        elif not waiting and self._waiting is not None:
+            close_locked(self._waiting)
+            self._waiting = None
 
     def _alive(self) -> dict[str, Statement]:
         """The statements of all jobs; those of jobs that ended are removed."""
@@ -153,12 +153,14 @@ class Membership:
 
     def close(self) -> None:
         """Withdraw the statement, as far as this process goes."""
-        with self._lock:
-            for descriptor in (self._descriptor, self._waiting):
-                if descriptor is not None:
-                    close_locked(descriptor)
-            self._descriptor = self._waiting = None
-            _slots.discard(self._slot)
+        descriptors = [descriptor for descriptor in (self._descriptor, self._waiting) if descriptor is not None]
+        self._descriptor = self._waiting = None
+        for descriptor in descriptors:
+            close_locked(descriptor)
+        _slots.discard(self._slot)
+        if descriptors:
+            with suppress(OSError, StorageError), self._folder.locked():
+                self._alive()  # the statement goes with the last of its processes
 
 
 _slots: set[str] = set()  # of this process

@@ -7,6 +7,7 @@ let go; which is fetched next. It never waits for a request or for another proce
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 
-from clmr.errors import ClmrError, ConfigError
+from clmr.errors import ConfigError
 from loaders.cache import Refusal, ShardCache
 from loaders.cache_arrivals import Arrivals, Shelf
 from loaders.cache_fetch import ENDING_SECONDS
@@ -120,7 +121,7 @@ class Keeper:
             self._failed.difference_update(shards)
             want.told = self._held.keys() >= set(shards)
         if want.told:
-            ready(None)
+            want.tell(None)
         else:
             self._change()
         return want
@@ -129,6 +130,7 @@ class Keeper:
         """Give back what was wanted."""
         with self._lock:
             self._wants.pop(want, None)
+        want.forget()
         if self._restless:
             self._change()
 
@@ -138,8 +140,7 @@ class Keeper:
             self._guard.check()
         except ConfigError:
             return
-        with self._lock:
-            self._closed = True
+        self._closed = True  # without the lock: a garbage collection may call this anywhere
         self._change()
         if current_thread() is not self._thread and not self._arrivals.works_in(current_thread()):
             self._thread.join(2 * ENDING_SECONDS)
@@ -152,16 +153,15 @@ class Keeper:
             try:
                 seconds = self._pass()
             except Exception as error:  # the folder was removed, the disk fails: whoever waits is told
-                self._tell(list(self._wants), error)
+                self._tell(self._waiting(), error)
                 seconds = IDLE_SECONDS
             with suppress(Empty):
                 self._wake.get(timeout=seconds)
                 while True:
                     self._wake.get_nowait()
-        self._tell(list(self._wants), ConfigError(CLOSED))
+        self._tell(self._waiting(), ConfigError(CLOSED))
         self._arrivals.close()
-        with self._lock:
-            self._held = {}
+        self._held = {}
         self._membership.close()
 
     def _pass(self) -> float:
@@ -175,16 +175,80 @@ class Keeper:
                 chosen = yielding(chosen, urgent, self._held)
             loose = [self._held.pop(number) for number in self._held.keys() - set(chosen)]
             missing = [number for number in chosen if number not in self._held and number not in self._failed]
+            last = self._held.keys() <= urgent
         for shard in loose:
             shard.touch()
         loose.clear()
         if missing:
-            self._check(urgent)
+            self._check()
         ahead = not situation.pressed
         refused: dict[int, Refusal] = {}
         for number in missing:
-            refusal = self._arrivals.get(number, urgent=number in urgent, ahead=ahead)
+            refusal = self._arrivals.get(number, urgent=number in urgent, ahead=ahead, last=last)
             if refusal is not None:
                 refused[number] = refusal
-                ahead = ahead and refusal is not Refusal.FULL
-        return self._rest(situation, {number: refusal for number, refusal in refused.items()}, urgent)
+                ahead = ahead and refusal is Refusal.BUSY
+        blocked = {refusal for number, refusal in refused.items() if number in urgent}
+        self._wait_for_room(situation, waiting=bool(blocked - {Refusal.BUSY}))
+        self._restless = bool(refused) or situation.pressed
+        return URGENT_SECONDS if blocked else AHEAD_SECONDS if self._restless else IDLE_SECONDS
+
+    def _check(self) -> None:
+        """Make sure that what the next batch needs can be there at once."""
+        want = next(iter(self._waiting()), None)
+        if want is None:
+            return
+        if len(want.shards) > self._most:
+            refusal = (
+                f"a batch needs {len(want.shards)} shards at once, and {self._most} may be open: raise the limit of "
+                f"open files (ulimit -n {4 * len(want.shards)}), or mix fewer shards"
+            )
+            self._tell([want], ConfigError(refusal))
+            return
+        needed = sum(charge(self._shelf.sizes[number]) for number in want.shards)
+        if needed > self._membership.minimum:
+            try:
+                self._membership.need(Statement(needed, self._cache.limit_bytes))
+            except ConfigError as error:
+                self._tell([want], error)
+
+    def _wait_for_room(self, situation: Situation, *, waiting: bool) -> None:
+        """Have other jobs let go of what they hold ahead, and tell people where that takes long."""
+        self._membership.wait_for_room(waiting=waiting)
+        if not waiting:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = time.monotonic()
+        elif time.monotonic() - self._full_since > MESSAGE_SECONDS:
+            self._full_since = math.inf  # once
+            logger.warning(
+                "waiting for room in the cache %s: all of its %s are in use by %d job(s)",
+                *(self._cache.root, in_gib(situation.limit), situation.jobs),
+            )
+
+    def _waiting(self) -> list[Want]:
+        with self._lock:
+            return [want for want in self._wants if not want.told]
+
+    def _arrived(self, number: int, shard: HeldShard) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._held[number] = shard
+            ready = [want for want in self._wants if number in want.shards and self._held.keys() >= set(want.shards)]
+        self._tell(ready, None)
+
+    def _fail(self, number: int, error: Exception) -> None:
+        with self._lock:
+            self._failed.add(number)
+            hit = [want for want in self._wants if number in want.shards]
+        self._tell(hit, error)
+
+    def _tell(self, wants: list[Want], error: Exception | None) -> None:
+        """Answer those that have no answer yet."""
+        with self._lock:
+            wants = [want for want in wants if not want.told]
+            for want in wants:
+                want.told = True
+        for want in wants:
+            want.tell(error)

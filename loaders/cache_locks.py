@@ -1,7 +1,7 @@
 """Files held by a lock on an open descriptor: the lock ends with the process, however that ends.
 
-The system keeps such a lock as long as any copy of the descriptor is open. A child by fork() would have copies, and with
-them keep what its parent held when that is killed; so children let go of theirs at once.
+The system keeps such a lock as long as any copy of the descriptor is open. A child by fork() would have copies, and
+with them keep what its parent held when that is killed; so children let go of theirs at once.
 """
 
 from __future__ import annotations

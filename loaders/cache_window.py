@@ -17,7 +17,20 @@ class Want:
     ready: Callable[[Exception | None], None] = field(repr=False)
     """Called once, when all of them are held or one cannot be had."""
     told: bool = False
-    """Whether it was called: they are being read from."""
+    """Whether it is answered: they are being read from."""
+
+    def tell(self, error: Exception | None) -> None:
+        """Answer it, and forget who asked."""
+        ready, self.ready = self.ready, _ignore
+        ready(error)
+
+    def forget(self) -> None:
+        """Nobody asks any more."""
+        self.ready = _ignore
+
+
+def _ignore(_: Exception | None) -> None:
+    """Nobody is to be told."""
 
 
 def rank(wants: Iterable[Want], expected: Iterable[int]) -> tuple[frozenset[int], list[int]]:

@@ -203,21 +203,24 @@ class DaliPrefetch(Prefetch[AnyCrops]):
             self._pipeline = build_pipeline(self._slabs.shape[0], self._device)
         # An array, not a tensor: for a torch tensor DALI asks for a CUDA stream, even where there is no CUDA.
         pcm: Pcm = self._slabs.lend(ready.slab, len(ready.crops.track)).numpy()
-        self._pipeline.feed_input("pcm", self._wrap(pcm))
+        if self._device.type == "cpu":
+            self._pipeline.feed_input("pcm", pcm)
+        else:  # DALI does not see by itself that memory is page-locked, and would copy once more
+            with torch.cuda.device(self._device):
+                wrapped = import_module("nvidia.dali.tensors").TensorListCPU(pcm, "", is_pinned=self._slabs.pinned)
+                self._pipeline.feed_input("pcm", wrapped)
         self._pipeline.schedule_run()
         return _Moving(ready.crops, pcm)
 
-    def _wrap(self, pcm: Pcm) -> Any:
-        """What DALI is fed; it does not see by itself that memory is page-locked, and would copy once more."""
-        if not self._slabs.pinned:
-            return pcm
-        return import_module("nvidia.dali.tensors").TensorListCPU(pcm, "", is_pinned=True)
-
     def _receive(self, moving: _Moving[AnyCrops]) -> Tensor:
-        """DALI's batch as a tensor for the caller's stream; DALI keeps none of its memory."""
+        """DALI's batch as a tensor that is the caller's alone."""
         if self._device.type == "cpu":
             (output,) = self._pipeline.outputs()
             return torch.utils.dlpack.from_dlpack(output.as_tensor())
+        with torch.cuda.device(self._device):
+            return self._receive_on_gpu(moving)
+
+    def _receive_on_gpu(self, moving: _Moving[AnyCrops]) -> Tensor:
         while self._copying and self._copying[0].done.query():
             self._copying.popleft()
         stream = torch.cuda.current_stream(self._device)

@@ -48,8 +48,8 @@ class IndexedPairs(Supply):
         found = [(shard_set, shard_set.tracks(settings.splits)) for shard_set in sets]
         for shard_set, tracks in found:
             check_tracks(shard_set, tracks, self.crop_frames)
-        ways = agree(lambda: choose_ways(settings, found, self.crop_frames))
         parts = shares(settings.batch_size, [weight for _, weight in settings.shards]).tolist()
+        ways = agree(lambda: choose_ways(settings, found, parts, self.crop_frames))
         orders = [
             make_order(way, tracks, part, settings.seed)
             for way, (_, tracks), part in zip(ways, found, parts, strict=True)
@@ -58,8 +58,8 @@ class IndexedPairs(Supply):
         self._depth = settings.depth if settings.depth is not None else DEPTH
         self._threads = ReaderThreads(settings.threads if settings.threads is not None else default_threads())
         corpora = [
-            Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads))
-            for way, (shard_set, tracks) in zip(ways, found, strict=True)
+            Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads, settings, order))
+            for way, (shard_set, tracks), order in zip(ways, found, orders, strict=True)
         ]
         self.corpora = tuple(corpora)
         self.order = MixedOrder(orders)
@@ -77,7 +77,7 @@ class IndexedPairs(Supply):
         self.track_count = total_tracks(self.corpora)
         self.backend = "torch" if settings.backend == "auto" else settings.backend
         self.description = f"{self.backend} backend; " + "; ".join(
-            f"{corpus.shard_set.place.name}: {way.reason}" for corpus, way in zip(self.corpora, ways, strict=True)
+            f"{shard_set.place.name}: {way.kind}, {way.reason}" for way, (shard_set, _) in zip(ways, found, strict=True)
         )
         self.fingerprint = self._make_fingerprint([way.window for way in ways])
         self._slabs = SlabPool((rows.stop - rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields
 
 from clmr.errors import ConfigError, ShardError
 from loaders.settings import PairSettings
 from sharding.format import SPLITS, Manifest, ShardInfo
 
-UNUSED = ("window", "cache", "cache_bytes", "quiet_db")  # settings of the backends with an index
+UNUSED = ("access", "window", "cache", "cache_bytes", "quiet_db")  # settings of the backends with an index
 
 
 def only_folder(settings: PairSettings) -> str:
@@ -22,11 +23,11 @@ def only_folder(settings: PairSettings) -> str:
         raise ConfigError(
             f"the webdataset backend reads one folder of shards, not {len(settings.shards)}: mix with others"
         )
-    for name in UNUSED:
-        if getattr(settings, name) is not None:
-            raise ConfigError(f"{name} does nothing with the webdataset backend: leave it out, or use another backend")
-    if settings.access == "ranges":
-        raise ConfigError("the webdataset backend reads shards whole: leave out access ranges, or use another backend")
+    for field in fields(settings):
+        if field.name in UNUSED and getattr(settings, field.name) != field.default:
+            raise ConfigError(
+                f"{field.name} does nothing with the webdataset backend: leave it out, or use another backend"
+            )
     return settings.shards[0][0]
 
 

@@ -93,7 +93,7 @@ class WindowedOrder(Order):
         self.song, self.shard, self.batch_size, self.seed = song, shard, batch_size, seed
         self._shards, self._sizes = np.unique(shard, return_counts=True)
         least = least_window(song, shard, batch_size)
-        self.window = default_window(song, shard, batch_size) if window is None else window
+        self.window = max(least, LEAST_MIXED) if window is None else window
         self.groups = max(1, len(self._shards) // max(1, self.window))
         if self.window < 1 or (self.groups > 1 and self.window < least):
             raise ConfigError(
@@ -194,8 +194,8 @@ class WindowedOrder(Order):
         place += np.where(place >= drawn.unused, self.remainder, 0)
         slot = np.searchsorted(drawn.begins, place, side="right") - 1
         shard = drawn.shards[slot]
-        keys = hash_bits(self.seed, epoch, np.arange(len(self._shards)), "order.in_shard")
-        nth = permute(place - drawn.begins[slot], self._sizes[shard], keys[shard])
+        keys = hash_bits(self.seed, epoch, drawn.shards[slot[0] : slot[-1] + 1], "order.in_shard")[slot - slot[0]]
+        nth = permute(place - drawn.begins[slot], self._sizes[shard], keys)
         pool = self._by_shard[self._shard_begins[shard] + nth].astype(np.int64)
         seed = int(hash_bits(self.seed, epoch, [group], "order.group")[0])
         return pool, EpochOrder(self.song[pool], self.batch_size, seed)

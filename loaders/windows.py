@@ -22,7 +22,7 @@ from loaders.prefetch import Prefetcher
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
-from loaders.ways import Way, open_source
+from loaders.ways import open_in_place
 from sharding.format import SPLITS, label_matrix, open_shards
 
 DEPTH = 3
@@ -113,9 +113,8 @@ class WindowLoader:
         self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
         self._threads = ReaderThreads(threads if threads is not None else default_threads())
         # Windows lie side by side, so a few requests bring many; nothing is read twice, so nothing needs keeping.
-        kind = "ranges" if shard_set.place.root is None else "files"
-        self._source = open_source(Way(kind, 0, "every window is read once"), shard_set, self.tracks, self._threads)
-        self._depth = DEPTH if kind == "files" else REMOTE_DEPTH
+        self._source = open_in_place(shard_set, self.tracks, self._threads)
+        self._depth = DEPTH if shard_set.place.root is not None else REMOTE_DEPTH
         self._reader = CropReader([Corpus(shard_set, self.tracks, self._source)])
 
     def __len__(self) -> int:

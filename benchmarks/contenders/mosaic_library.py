@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,9 @@ def streamed(folder: str, pairs: int, crop_frames: int, workers: int) -> Iterato
     Path(own).mkdir()
     for path in Path(folder).iterdir():
         os.link(path, f"{own}/{path.name}")
-    dataset = _Crops(crop_frames, local=own, shuffle=True, batch_size=pairs)
+    with Path(f"{folder}.lock").open("w") as lock:  # two that start at once take the same names in shared memory
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        dataset = _Crops(crop_frames, local=own, shuffle=True, batch_size=pairs)
     loader = StreamingDataLoader(
         dataset, batch_size=pairs, num_workers=workers, drop_last=True, persistent_workers=workers > 0
     )

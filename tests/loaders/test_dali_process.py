@@ -46,7 +46,10 @@ def test_an_old_dali_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_version_asked_for_is_the_one_installed_with_the_project() -> None:
-    assert f'"nvidia-dali-cuda130>={".".join(map(str, OLDEST))}' in Path("pyproject.toml").read_text()
+    assert (
+        f'"nvidia-dali-cuda130>={".".join(map(str, OLDEST))}'
+        in (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    )
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,7 +263,7 @@ def test_reading_is_counted(streamed: Path) -> None:
         ({"cache": "somewhere"}, "cache does nothing with the webdataset backend"),
         ({"window": 4}, "window does nothing"),
         ({"quiet_db": 30.0}, "quiet_db does nothing"),
-        ({"access": "ranges"}, "reads shards whole"),
+        ({"access": "ranges"}, "access does nothing"),
         ({"splits": ("train", "tset")}, "'tset' is no split"),
         ({"sample_rate": 16000}, "holds 8000 Hz, not 16000 Hz"),
         ({"batch_size": 9, "world_size": 2}, "does not divide into 2 ranks"),

@@ -17,7 +17,7 @@ from loaders.windowed import WindowedOrder, default_window, least_window
 shard_sizes = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
 
-def data(sizes: list[int], per_song: int) -> tuple[Integers, Integers]:
+def scatter(sizes: list[int], per_song: int) -> tuple[Integers, Integers]:
     """Song and shard of each track; songs of 1 to ``per_song`` tracks, scattered over the shards."""
     random = np.random.default_rng(sum(sizes) + per_song)
     tracks = sum(sizes)
@@ -27,7 +27,7 @@ def data(sizes: list[int], per_song: int) -> tuple[Integers, Integers]:
 
 @st.composite
 def orders(draw: st.DrawFn) -> WindowedOrder:
-    song, shard = data(draw(shard_sizes), draw(st.integers(1, 4)))
+    song, shard = scatter(draw(shard_sizes), draw(st.integers(1, 4)))
     batch_size = draw(st.integers(1, min(12, len(np.unique(song)))))
     least = least_window(song, shard, batch_size)
     window = draw(st.integers(least, max(least, len(np.unique(shard)))))
@@ -107,12 +107,13 @@ def test_every_step_knows_its_group(order: WindowedOrder, epoch: int) -> None:
 @given(shard_sizes, st.integers(1, 4), st.sampled_from([1, 2, 3, 4, 8]))
 def test_ranks_join_to_the_global_batches(sizes: list[int], share: int, world_size: int) -> None:
     batch_size = share * world_size
-    song, shard = data([*sizes, batch_size], per_song=1)
-    orders = [WindowedOrder(song, shard, batch_size, 5, least_window(song, shard, batch_size)) for _ in range(9)]
-    shares = [
-        orders[rank].epoch(2)[:, rank_slice(batch_size, rank, world_size)] for rank in reversed(range(world_size))
-    ]
-    np.testing.assert_array_equal(np.concatenate(shares[::-1], axis=1), orders[8].epoch(2))
+    song, shard = scatter([*sizes, batch_size], per_song=1)
+    least = least_window(song, shard, batch_size)
+    # Each rank is a process of its own, with an order of its own.
+    ranks = [WindowedOrder(song, shard, batch_size, 5, least) for _ in range(world_size)]
+    shares = [order.epoch(2)[:, rank_slice(batch_size, rank, world_size)] for rank, order in enumerate(ranks)]
+    whole = WindowedOrder(song, shard, batch_size, 5, least).epoch(2)
+    np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
 
 
 @given(orders())
@@ -134,7 +135,7 @@ def test_a_window_has_shards(window: int) -> None:
 
 
 def test_one_group_is_the_order_of_an_epoch() -> None:
-    song, shard = data([30] * 10, per_song=3)
+    song, shard = scatter([30] * 10, per_song=3)
     windowed, whole = WindowedOrder(song, shard, 12, 7, window=6), EpochOrder(song, 12, 7)
     assert (windowed.groups, windowed.steps) == (1, whole.steps)
     assert (windowed.left_out, windowed.remainder) == (whole.left_out, whole.remainder)
@@ -155,7 +156,7 @@ def test_the_window_where_the_user_does_not_say() -> None:
 
 
 def test_seed_and_epoch_change_everything() -> None:
-    song, shard = data([50] * 40, per_song=2)
+    song, shard = scatter([50] * 40, per_song=2)
     first = WindowedOrder(song, shard, 10, seed=1, window=5)
     assert (first.epoch(0) != first.epoch(1)).mean() > 0.9
     assert (first.epoch(0) != WindowedOrder(song, shard, 10, seed=2, window=5).epoch(0)).mean() > 0.9
@@ -164,23 +165,23 @@ def test_seed_and_epoch_change_everything() -> None:
 @pytest.mark.parametrize("per_song", [1, 2])
 def test_every_track_gets_its_turn_at_every_step(per_song: int) -> None:
     # 42 tracks in shards of 3 to 7, 8 batches of 5: each track is used in 40 of 42 epochs and may come at any step,
-    # 1/8 of the time: in 1,500 epochs 1,429 times, sd 8, and 179 times at each step, sd 12.
+    # 1/8 of the time: in 500 epochs 476 times, sd 5, and 60 times at each step, sd 7.
     shard = np.repeat(np.arange(9), [3, 3, 4, 4, 5, 5, 5, 6, 7])
     order = WindowedOrder(np.arange(42) // per_song, shard, 5, window=4)
     assert (order.groups, order.steps) == (2, 8)
     counts = np.zeros((42, 8), np.int64)
-    for epoch in range(1500):
+    for epoch in range(500):
         for step, batch in enumerate(order.epoch(epoch)):
             counts[batch, step] += 1
-    assert abs(counts.sum(axis=1) - 1500 * 40 / 42).max() < 5.5 * 8.2
-    assert abs(counts - 1500 * 40 / 42 / 8).max() < 5.5 * 12.5
+    assert abs(counts.sum(axis=1) - 500 * 40 / 42).max() < 5.5 * 4.8
+    assert abs(counts - 500 * 40 / 42 / 8).max() < 5.5 * 7.2
 
 
 def test_partners_change() -> None:
-    order = WindowedOrder(np.arange(48) // 2, np.arange(48) // 4, 5, window=3)
-    assert order.groups == 4
+    order = WindowedOrder(np.arange(48) // 2, np.arange(48) // 4, 5, window=4)
+    assert order.groups == 3
     met = np.eye(48, dtype=bool)
-    for epoch in range(600):
+    for epoch in range(200):
         for batch in order.epoch(epoch):
             met[np.ix_(batch, batch)] = True
     same_song = np.equal.outer(order.song, order.song)
