@@ -59,13 +59,17 @@ def describe(measured: Measured, clips: int, rounds: int, seconds: float) -> str
                 f"{share.median:.2f} ({share.lowest:.2f} - {share.highest:.2f})",
             ]
         )
-    notes = "".join(f"- {name}: {note}\n" for name, note in measured.notes.items())
+    named: dict[str, list[str]] = {}
+    for name, note in measured.notes.items():
+        named.setdefault(note, []).append(name)
+    notes = "".join(f"- {'; '.join(names)}: {note}\n" for note, names in named.items())
     return (
         f"{markdown_table(['', 'pairs/s', 'lowest - highest', 'of the torch backend'], rows)}\n"
         f"{clips} clips of {CLIP_SECONDS} s at {SAMPLE_RATE} Hz in the page cache, batches of {PAIRS} pairs of "
-        f"{CROP_FRAMES} samples, int16, on the CPU. Every way delivers the same crops in the same order. Median of "
+        f"{CROP_FRAMES} samples, int16, on the CPU. The crops are those of the torch backend, in its order. Median of "
         f"{rounds} rounds of {seconds:g} s in turns, every way in a process of its own that is stopped while it is not "
-        "its turn; shares are medians of the rounds' shares.\n\n"
+        "its turn; shares are medians of the rounds' shares. A row that goes through the same batches again is "
+        "no loader: it shows what the way costs when nothing is made anew.\n\n"
         "On the CPU DALI copies every batch once more than the torch backend does, whichever way it comes in. "
         f"To a GPU it copies straight from the slabs; that is not measured here.\n\n{notes}"
     )

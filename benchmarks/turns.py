@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,8 @@ class Process:
         self.name = contender.name
         self._log = log
         self._freeze = freeze
+        self.ready: dict[str, Any] | None = None
+        self.failure: str | None = None
         command = [contender.python, "-m", "benchmarks.contenders.serve"]
         with log.open("wb") as errors:
             self._child = subprocess.Popen(
@@ -72,6 +75,17 @@ class Process:
                 stderr=errors,
                 process_group=0,
             )
+
+    def start(self) -> None:
+        """Wait until it is ready, or has failed."""
+        if self.ready is not None or self.failure is not None:
+            return
+        try:
+            self.ready = self.answer()
+        except ContenderError as error:
+            self.failure = str(error)
+        else:
+            self.rest()
 
     def answer(self) -> dict[str, Any]:
         """The next line it says.
@@ -87,17 +101,19 @@ class Process:
         line = self._child.stdout.readline()
         if not line:
             code = self._child.wait()
-            said = self._log.read_text(errors="replace").strip().splitlines()
-            raise ContenderError(said[-1] if said else f"it ended with code {code}")
+            said = self._log.read_text(errors="replace").strip()
+            errors = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", said, re.MULTILINE)
+            last = errors[-1:] or said.splitlines()[-1:]
+            raise ContenderError(last[0] if last else f"it ended with code {code}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def turn(self, seconds: float) -> float:
-        """Amount per second in a turn of about so many seconds."""
+    def turn(self, before: float, seconds: float) -> float:
+        """Amount per second in a turn of about so many seconds, after some that do not count."""
         assert self._child.stdin
         self._signal(signal.SIGCONT)
         with suppress(BrokenPipeError):  # the answer says why
-            self._child.stdin.write(f"{seconds}\n".encode())
+            self._child.stdin.write(f"{before} {seconds}\n".encode())
             self._child.stdin.flush()
         measured = float(self.answer()["rate"])
         self.rest()
@@ -128,26 +144,36 @@ class Process:
             os.killpg(self._child.pid, number)
 
 
-@contextmanager
-def started(contenders: Sequence[Contender], folder: Path, *, freeze: bool) -> Iterator[list[Process]]:
-    """The contenders' processes; none is left when the context ends."""
-    with ExitStack() as stack:
-        processes = []
-        for number, contender in enumerate(contenders):
-            process = Process(contender, folder / f"contender-{number}.log", freeze=freeze)
-            stack.callback(process.end)
-            processes.append(process)
-        yield processes
-
-
 def prepare(contender: Contender, folder: Path) -> None:
     """Run a function that only prepares something and returns None.
 
     Raises:
         ContenderError: it failed.
     """
-    with started([contender], folder, freeze=False) as (process,):
+    process = Process(contender, folder / "preparation.log", freeze=False)
+    try:
         process.answer()
+    finally:
+        process.end()
+
+
+@contextmanager
+def started(contenders: Sequence[Contender], folder: Path, *, freeze: bool) -> Iterator[list[Process]]:
+    """The contenders' processes; none is left when the context ends.
+
+    Where they are not stopped between turns they start one after the other: together they may be too much for a server.
+    """
+    with ExitStack() as stack:
+        processes = []
+        for number, contender in enumerate(contenders):
+            process = Process(contender, folder / f"contender-{number}.log", freeze=freeze)
+            stack.callback(process.end)
+            processes.append(process)
+            if not freeze:
+                process.start()
+        for process in processes:
+            process.start()
+        yield processes
 
 
 def measure(
@@ -159,6 +185,7 @@ def measure(
     say: Callable[[str], None],
     unit: str = "pairs/s",
     freeze: bool = True,
+    before: float = 0.0,
     settle: float = 0.0,
 ) -> Measured:
     """Measure contenders in turns, after a round that warms up.
@@ -172,32 +199,20 @@ def measure(
         unit: of the amount per second, for ``say``.
         freeze: stop every process while it is not its turn, its threads and workers with it. Not for contenders that
             have requests under way, which a server and the clocks would not wait for.
-        settle: seconds between two turns.
+        before: seconds at the begin of a turn that do not count, in which what was fetched ahead is used up. One that
+            is stopped has as much of that at the end of a turn as at its begin.
+        settle: seconds between two turns, in which others finish what they have under way.
     """
     rates: dict[str, list[float]] = {}
-    missing: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    versions: dict[str, str] = {}
     with started(contenders, folder, freeze=freeze) as processes:
-        for process in processes:
-            try:
-                ready = process.answer()
-            except ContenderError as error:
-                missing[process.name] = str(error)
-                continue
-            process.rest()
-            notes[process.name] = ready["notes"]
-            for package, number in ready["versions"].items():
-                if versions.setdefault(package, number) != number:
-                    versions[f"{package} of {process.name}"] = number
         for turn in range(-1, rounds):
             for process in processes:
-                if process.name in missing:
+                if process.failure is not None:
                     continue
                 try:
-                    rate = process.turn(seconds)
+                    rate = process.turn(before, seconds)
                 except ContenderError as error:
-                    missing[process.name] = str(error)
+                    process.failure = str(error)
                     rates.pop(process.name, None)
                     say(f"{process.name}: {error}")
                     continue
@@ -205,4 +220,18 @@ def measure(
                     rates.setdefault(process.name, []).append(rate)
                     say(f"round {turn + 1} of {rounds}: {process.name:<40} {rate:>10,.1f} {unit}")
                 time.sleep(settle)
-    return Measured({name: Spread.of(each) for name, each in rates.items()}, missing, notes, versions)
+        return Measured(
+            {name: Spread.of(each) for name, each in rates.items()},
+            {process.name: process.failure for process in processes if process.failure is not None},
+            {process.name: process.ready["notes"] for process in processes if process.ready is not None},
+            _versions(processes),
+        )
+
+
+def _versions(processes: Sequence[Process]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for process in processes:
+        for package, number in (process.ready or {"versions": {}})["versions"].items():
+            if found.setdefault(package, number) != number:
+                found[f"{package} of {process.name}"] = number
+    return found

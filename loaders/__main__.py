@@ -1,12 +1,15 @@
-"""How fast shards can be read, and what limits it.
+"""How fast shards can be read and what limits it; what the streaming cache holds.
 
 python -m loaders bench data/shards/demo
 python -m loaders bench data/shards/demo --batch-size 96 --threads 2 --seconds 5 --consumer-ms 20
 python -m loaders bench s3://bucket/shards --access ranges --json bench.json
+python -m loaders cache --clear
 """
 
 from __future__ import annotations
 
+import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,32 @@ def bench(
         click.echo(line)
     if target is not None:
         target.write_text(measured.saturation.to_json(), encoding="utf-8")
+
+
+@cli.command()
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]",
+)
+@click.option("--clear", "clearing", is_flag=True, help="Remove the shards that nobody uses now.")
+@one_line_errors()
+def cache(cache: Path | None, clearing: bool) -> None:
+    """The shards that streaming has kept on this machine, used last first."""
+    from loaders.cache import cache_root
+    from loaders.cache_content import cache_content, clear
+
+    root = cache if cache is not None else cache_root(os.environ)
+    freed = clear(root) if clearing else 0
+    content = cache_content(root)
+    for shard in content:
+        used = datetime.fromtimestamp(shard.last_use).astimezone().strftime("%Y-%m-%d %H:%M")
+        click.echo(f"{shard.size / 2**20:>10,.1f} MiB  {used}  {'in use' if shard.in_use else '':<6}  {shard.url}")
+    total = sum(shard.size for shard in content)
+    click.echo(
+        f"{root}: {len(content)} shards, {total / 2**30:,.2f} GiB"
+        + (f", {freed / 2**30:,.2f} GiB freed" if clearing else "")
+    )
 
 
 if __name__ == "__main__":

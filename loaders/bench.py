@@ -18,6 +18,7 @@ from sharding.format import open_shards
 from sharding.storage import place_at
 
 ROUNDS = 5
+CONSUMER_ALONE = 0.3  # seconds to measure it
 
 
 class SleepingConsumer:
@@ -30,11 +31,13 @@ class SleepingConsumer:
         """One batch."""
         time.sleep(self._seconds)
 
-    def alone(self, pairs: int, batches: int = 10) -> float:
+    def alone(self, pairs: int) -> float:
         """Pairs per second on batches of so many pairs that cost no waiting."""
         begin = time.perf_counter()
-        for _ in range(batches):
+        batches = 0
+        while batches < 2 or time.perf_counter() - begin < CONSUMER_ALONE:
             self.consume()
+            batches += 1
         return batches * pairs / (time.perf_counter() - begin)
 
 

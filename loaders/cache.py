@@ -23,6 +23,9 @@ SHARE_OF_FREE = 0.8
 """Of the free disk, what a cache takes where nobody says how much."""
 
 
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+
 class Refusal(Enum):
     """Why a shard is not to be had now."""
 
@@ -173,7 +176,7 @@ class ShardCache:
         )
 
     def _disk_error(self, error: OSError, shard: RemoteShard) -> StorageError:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in FULL_DISK:
             return self.disk_full(shard)
         return StorageError(
             f"the cache {self.root} failed ({error.strerror}) for {shard.url}: give another folder with --cache"

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Lock, Thread
 
 from clmr.errors import ShardError, StorageError
-from loaders.cache import Refusal, ShardCache
+from loaders.cache import FULL_DISK, Refusal, ShardCache
 from loaders.cache_fetch import Download, Requests
 from loaders.cache_folder import RemoteShard, charge
 from loaders.cache_jobs import Membership
@@ -176,6 +176,8 @@ class Arrivals:
             self._parts.pop(number, None)
         if held is not None:
             self._arrived(number, held)
+        elif isinstance(error, OSError) and error.errno in FULL_DISK:
+            self._failed(number, self._cache.disk_full(self._versions[number]))
         elif error is not None:
             self._failed(number, self._shelf.explain(number, error))
         self._changed()

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import Condition, Lock, Thread
+from threading import Condition, Event, Lock, Thread
 
 from clmr.errors import StorageError
 from loaders.cache_folder import RemoteShard
@@ -26,6 +26,10 @@ ENDING_SECONDS = 1.0
 Job = Callable[[], None]
 
 
+class StoppedError(Exception):
+    """Nobody is waiting any more."""
+
+
 class Requests:
     """Daemon threads for requests; those that are to come first, and then the others, in their order."""
 
@@ -41,7 +45,7 @@ class Requests:
         self._first: deque[Job] = deque()
         self._others: deque[Job] = deque()
         self._condition = Condition()
-        self._closed = False
+        self._stopped = Event()
         self.threads = [Thread(target=self._work, name=f"shard-request-{n}", daemon=True) for n in range(count)]
         for thread in self.threads:
             thread.start()
@@ -56,10 +60,19 @@ class Requests:
         """Whether more waits than the threads can take up at once."""
         return len(self._others) >= self.count
 
+    def pause(self, seconds: float) -> None:
+        """Wait before a request is repeated.
+
+        Raises:
+            StoppedError: it is not to be repeated any more.
+        """
+        if self._stopped.wait(seconds):
+            raise StoppedError
+
     def close(self) -> None:
         """Forget what waits; what is in flight gets a moment to end."""
         with self._condition:
-            self._closed = True
+            self._stopped.set()
             self._first.clear()
             self._others.clear()
             self._condition.notify_all()
@@ -70,9 +83,9 @@ class Requests:
     def _work(self) -> None:
         while True:
             with self._condition:
-                while not (self._first or self._others or self._closed):
+                while not (self._first or self._others or self._stopped.is_set()):
                     self._condition.wait()
-                if self._closed:
+                if self._stopped.is_set():
                     return
                 job = (self._first or self._others).popleft()
             if not self.is_busy():
@@ -133,18 +146,24 @@ class Download:
             return
         begin, end = self._ranges[number]
         version = Version(self._shard.size, self._shard.tag)
+        asked = time.perf_counter()
         try:
-            asked = time.perf_counter()
-            data = memoryview(self._place.fetch(self._name, begin, end, version))
+            data = memoryview(self._place.fetch(self._name, begin, end, version, pause=self._pause))
             self._meter.add(read=end - begin, seconds=time.perf_counter() - asked, retries=int(self._tries > 1))
             while data:
                 data = data[os.pwrite(self.part.descriptor, data, end - len(data)) :]
             whole = self._hash(number)
+        except StoppedError:
+            return
         except Exception as error:
             self._end(error)
             return
         if whole:
             self._check()
+
+    def _pause(self, seconds: float) -> None:
+        self._meter.add(retries=1)
+        self._requests.pause(seconds)
 
     def _hash(self, number: int) -> bool:
         """Hash what has come in one piece from the front, unless another thread is at it; whether it is all of it."""

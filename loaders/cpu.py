@@ -17,7 +17,7 @@ class CpuUse:
     cores: float
     """Cores they ran on, or stood in the queue for while others ran there."""
     busiest: float
-    """The same of the thread that wanted most, from 0 to 1."""
+    """Share of the time that the thread which ran most ran, from 0 to 1."""
 
 
 def available_cores() -> float:
@@ -31,23 +31,30 @@ class CpuClock:
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
-        self._before = _seconds_by_thread()
+        self._before = _by_thread()
 
     def use(self) -> CpuUse:
         """The use since then."""
-        after = _seconds_by_thread()
+        after = _by_thread()
         passed = max(time.perf_counter() - self._begin, 1e-9)
-        wanted = [max(0.0, seconds - self._before.get(thread, 0.0)) / passed for thread, seconds in after.items()]
-        return CpuUse(cores=sum(wanted), busiest=min(1.0, max(wanted)))
+        ran, queued = 0.0, 0.0
+        busiest = 0.0
+        for thread, (runs, waits) in after.items():
+            ran_before, queued_before = self._before.get(thread, (0.0, 0.0))
+            here = max(0.0, runs - ran_before)
+            ran += here
+            queued += max(0.0, waits - queued_before)
+            busiest = max(busiest, here)
+        return CpuUse(cores=(ran + queued) / passed, busiest=min(1.0, busiest / passed))
 
 
-def _seconds_by_thread() -> dict[str, float]:
-    """Seconds that each thread has run or stood in the queue for a core; where that is not told, all in one."""
+def _by_thread() -> dict[str, tuple[float, float]]:
+    """Seconds that each thread has run, and stood in the queue for a core; where that is not told, all in one."""
     seconds = {}
     for status in THREADS.glob("*/schedstat"):
         try:
             ran, queued, _ = status.read_text().split()
         except (OSError, ValueError):  # the thread has just ended
             continue
-        seconds[status.parent.name] = (int(ran) + int(queued)) / 1e9
-    return seconds or {"all": time.process_time()}
+        seconds[status.parent.name] = (int(ran) / 1e9, int(queued) / 1e9)
+    return seconds or {"all": (time.process_time(), 0.0)}

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from loaders.backends import start_backend
+from loaders.backends import Backend, choose_backend
 from loaders.batch import VIEWS, Agree, Supply
 from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
-from loaders.crops import CropReader
 from loaders.levels import Levels
 from loaders.meter import NOTHING, Counts
 from loaders.mixture import MixedOrder, shares
@@ -21,12 +20,10 @@ from loaders.planned import PairPlan, PlannedFeed
 from loaders.settings import PairSettings
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
-from loaders.ways import choose_ways, make_order, open_source
-from sharding.format import open_shards
+from loaders.ways import choose_ways, default_depth, make_order, open_source
+from sharding.format import ShardSet, Tracks, open_shards
 
 logger = logging.getLogger(__name__)
-
-DEPTH = 3  # batches in flight: one being read, one ready, one to absorb a slow read
 
 
 class IndexedPairs(Supply):
@@ -40,55 +37,46 @@ class IndexedPairs(Supply):
     def __init__(self, settings: PairSettings, rank: int, world_size: int, device: torch.device, agree: Agree) -> None:
         self.settings = settings
         rows = rank_slice(settings.batch_size, rank, world_size)
-        sets = [open_shards(shards) for shards, _ in settings.shards]
-        self.sample_rate = check_sample_rate(sets[0], settings.sample_rate)
-        for shard_set in sets[1:]:
-            check_sample_rate(shard_set, self.sample_rate)
-        self.crop_frames = crop_length(self.sample_rate, settings.crop_frames)
-        found = [(shard_set, shard_set.tracks(settings.splits)) for shard_set in sets]
-        for shard_set, tracks in found:
-            check_tracks(shard_set, tracks, self.crop_frames)
+        found = self._find()
+        self.backend, why = choose_backend(settings, [tracks for _, tracks in found], device)
         parts = shares(settings.batch_size, [weight for _, weight in settings.shards]).tolist()
-        ways = agree(lambda: choose_ways(settings, found, parts, self.crop_frames))
+        ways = agree(lambda: choose_ways(settings, self.backend, found, parts, self.crop_frames))
         orders = [
             make_order(way, tracks, part, settings.seed)
             for way, (_, tracks), part in zip(ways, found, parts, strict=True)
         ]
-        self._device = device
-        self._depth = settings.depth if settings.depth is not None else DEPTH
         self._threads = ReaderThreads(settings.threads if settings.threads is not None else default_threads())
-        corpora = [
-            Corpus(shard_set, tracks, open_source(way, shard_set, tracks, self._threads, settings, order))
+        self.corpora = tuple(
+            Corpus(shard_set, tracks, open_source(way, shard_set, tracks, order, self._threads, settings))
             for way, (shard_set, tracks), order in zip(ways, found, orders, strict=True)
-        ]
-        self.corpora = tuple(corpora)
+        )
         self.order = MixedOrder(orders)
+        slabs = SlabPool((rows.stop - rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
+        depth = settings.depth if settings.depth is not None else default_depth(ways, slabs.shape[0] * len(VIEWS))
+        self._backend = Backend(self.backend, self.corpora, slabs, self._threads, device, depth)
         self._plan = PairPlan(
             self.corpora,
             self.order,
             crop_frames=self.crop_frames,
             seed=settings.seed,
             rows=rows,
-            depth=self._depth,
+            depth=depth,
             pairs_per_read=settings.pairs_per_read,
             levels=self._levels(),
         )
         self.steps = self._plan.steps
         self.track_count = total_tracks(self.corpora)
-        self.backend = "torch" if settings.backend == "auto" else settings.backend
-        self.description = f"{self.backend} backend; " + "; ".join(
-            f"{shard_set.place.name}: {way.kind}, {way.reason}" for way, (shard_set, _) in zip(ways, found, strict=True)
+        self.description = "; ".join(
+            [f"{self.backend} backend ({why})"]
+            + [f"{shard_set.place.name}: {way.reason}" for way, (shard_set, _) in zip(ways, found, strict=True)]
         )
         self.fingerprint = self._make_fingerprint([way.window for way in ways])
-        self._slabs = SlabPool((rows.stop - rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
-        self._reader = CropReader(self.corpora)
         if rank == 0:
             self._tell_left_out()
 
     def feed(self, epoch: int, step: int) -> PlannedFeed:
         """Batches from here on."""
-        blocks = self._plan.blocks(epoch, step)
-        return PlannedFeed(start_backend(self.backend, blocks, self._reader, self._slabs, self._device, self._depth))
+        return PlannedFeed(self._backend.start(self._plan.blocks(epoch, step)))
 
     def counts(self) -> Counts:
         """What reading has cost so far."""
@@ -99,6 +87,18 @@ class IndexedPairs(Supply):
         self._threads.close()
         for corpus in self.corpora:
             corpus.source.close()
+
+    def _find(self) -> list[tuple[ShardSet, Tracks]]:
+        """Open the data sets and check that they fit each other and the crop."""
+        sets = [open_shards(shards) for shards, _ in self.settings.shards]
+        self.sample_rate = check_sample_rate(sets[0], self.settings.sample_rate)
+        for shard_set in sets[1:]:
+            check_sample_rate(shard_set, self.sample_rate)
+        self.crop_frames = crop_length(self.sample_rate, self.settings.crop_frames)
+        found = [(shard_set, shard_set.tracks(self.settings.splits)) for shard_set in sets]
+        for shard_set, tracks in found:
+            check_tracks(shard_set, tracks, self.crop_frames)
+        return found
 
     def _levels(self) -> list[Levels]:
         """Of each data set, where quiet crops are avoided."""

@@ -13,9 +13,9 @@ import torch
 
 from loaders.batch import Batch
 from loaders.cpu import CpuClock, CpuUse
+from loaders.figures import IDLE, LoaderAlone, Traffic
 from loaders.meter import NOTHING, Counts
 from loaders.pairs import PairLoader
-from loaders.speeds import IDLE, LoaderAlone, Traffic
 from sharding.format import read_manifest
 from sharding.storage import Place, place_at
 

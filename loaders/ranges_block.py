@@ -30,15 +30,15 @@ class Block:
     def __init__(self, shards: RemoteShards, reads: Sequence[Reads], gap: int) -> None:
         self.future: Future[None] = Future()
         self._shards = shards
-        self._slabs = [some.slab.crops for some in reads]
-        self._size = self._slabs[0].shape[1]
+        self._size = reads[0].slab.crops.shape[1]
+        self._slabs = [some.slab.crops.reshape(-1).data for some in reads]
         offset = np.concatenate([some.offset for some in reads])
         spans = join(np.concatenate([some.shard for some in reads]), offset, self._size, gap)
         # Plain lists: an element of an array costs as much as the rest of what Python does for a request.
         self._requests = list(zip(spans.shard.tolist(), spans.begin.tolist(), spans.end.tolist(), strict=True))
         self._first = spans.first.tolist()
         self._slab = np.repeat(np.arange(len(reads)), [len(some) for some in reads])[spans.order].tolist()
-        self._row = np.concatenate([some.row for some in reads])[spans.order].tolist()
+        self._target = (self._size * np.concatenate([some.row for some in reads])[spans.order]).tolist()
         self._offset = offset[spans.order].tolist()
         self._unanswered = len(self._requests)
         self._lock = Lock()
@@ -77,6 +77,6 @@ class Block:
         size = self._size
         pieces = range(self._first[number], self._first[number + 1])
         for piece in pieces:
-            start = self._offset[piece] - begin
-            self._slabs[self._slab[piece]][self._row[piece]] = data[start : start + size]
+            start, target = self._offset[piece] - begin, self._target[piece]
+            self._slabs[self._slab[piece]][target : target + size] = data[start : start + size]
         self._shards.meter.add(wanted=len(pieces) * size, read=end - begin, seconds=seconds)

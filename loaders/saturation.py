@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clmr.errors import ConfigError
-from loaders.speeds import RankSpeeds, Traffic
+from loaders.figures import RankSpeeds, Traffic
 from loaders.verdict import WAIT_LITTLE, Verdict, judge
 
 VERSION = 1

@@ -1,4 +1,4 @@
-"""How fast batches come, and how fast they could come at best: the memory-copy ceiling."""
+"""How fast batches could come at best: the memory-copy ceiling."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loaders.batch import VIEWS
-from loaders.indexed import DEPTH
-from loaders.pairs import PairLoader
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads
 from sharding.format import SAMPLE_BYTES, Tracks
 
 Bytes = npt.NDArray[np.uint8]
+DEPTH = 3  # batches in flight
 PLANNED = 64  # batches whose crops are drawn beforehand; they come round again and again
 
 
@@ -32,12 +31,6 @@ def pairs_per_second(batches: Iterable[int], seconds: float) -> float:
         if time.perf_counter() - begin >= seconds:
             break
     return pairs / (time.perf_counter() - begin)
-
-
-def endless(loader: PairLoader) -> Iterator[int]:
-    """The sizes of a loader's batches, epoch after epoch, each dropped at once."""
-    while True:
-        yield from (len(batch.pcm) for batch in loader)
 
 
 class CopyCeiling:

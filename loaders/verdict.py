@@ -11,16 +11,16 @@ reached (``T``): what they did, they can do.
     W >  WAIT_LITTLE, L >= ROOM * C        loader-bound   each alone is fast enough: by the CPU they share, or by stalls
     W >  WAIT_LITTLE                       loader-bound   by the limit of the loader alone
 
-The limit of the loader alone: the CPU, where a thread or the cores are busy; else the store, where it has requests made
-again; else its latency, where requests take hardly longer than one alone, so that more of them at once bring more; else
-its bandwidth. For files on this machine: the CPU or the disk.
+The limit of the loader alone: a store that has requests made again; the CPU, where one thread runs all the time; the
+latency of a store, where requests take hardly longer than one alone, so that more of them at once bring more; the CPU,
+where the threads want most of the cores; else the bandwidth of the store, or the disk.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loaders.speeds import LoaderAlone, RankSpeeds
+from loaders.figures import LoaderAlone, RankSpeeds
 
 WAIT_LITTLE = 0.05  # share of the time waiting
 ROOM = 1.25  # loader alone / consumer alone
@@ -39,8 +39,8 @@ class Verdict:
     bound: str
     """device-bound, balanced, loader-bound, elsewhere, loader alone or unknown."""
     cause: str | None
-    """What limits the loader, where that is what counts: cpu, disk, latency, bandwidth, retries, storage, contention (it
-    shares the CPU with the consumer) or stalls; unknown where the loader alone was not measured."""
+    """What limits the loader, where that is what counts: cpu, disk, latency, bandwidth, retries, storage, stalls, or
+    contention for the CPU with the consumer; unknown where the loader alone was not measured."""
     line: str
     """For people, with the numbers and a remedy."""
 
@@ -117,42 +117,33 @@ def limit_of(alone: LoaderAlone, cores: float) -> Limit:
         alone: the loader, measured without a consumer.
         cores: CPU cores it may use.
     """
+    traffic, far = alone.traffic, alone.remote and alone.traffic.requests > 0
+    if far and traffic.retries >= RETRIED * traffic.requests:
+        share = traffic.retries / traffic.requests
+        fact = f"a store that refuses or fails ({share:.0%} of the requests are made again)"
+        return Limit("retries", fact, "spread the shards over more prefixes, or ask the store's operator")
+    # Requests that take longer than one alone hold each other up: more of them at once would only make each slower.
+    single, p50 = alone.request_alone, traffic.p50
+    if alone.cpu.busiest < BUSY_THREAD and far and single is not None and p50 is not None and p50 <= CROWDED * single:
+        fact = f"storage latency ({traffic.latencies()}, {single * 1e3:,.3g} ms for one alone; "
+        fact += f"about {traffic.requests * p50 / alone.seconds:,.0f} requests under way)"
+        return Limit("latency", fact, "more requests under way (depth), or whole shards (access stream)")
     if alone.cpu.busiest >= BUSY_THREAD or alone.cpu.cores >= BUSY_CORES * cores:
         fact = f"this machine's CPU or memory ({alone.cpu.cores:.1f} cores wanted, {cores:.3g} there"
         if alone.copy_ceiling:
             fact += f", {alone.pairs_per_second / alone.copy_ceiling:.0%} of what plain memory copies reach"
         return Limit("cpu", fact + ")", "more cores, or fewer programs beside this one")
-    if alone.traffic.requests == 0:
-        return Limit("storage", "storage (its requests are not counted here)", "try another backend or access")
+    if traffic.requests == 0 or (far and single is None):
+        return Limit("storage", f"storage ({traffic.describe()})", "try another backend or access")
+    read, wanted = (size / alone.seconds / 1e6 for size in (traffic.read, traffic.wanted))
+    rate = f"{read:,.0f} MB/s read for {wanted:,.0f} MB/s wanted"
     if not alone.remote:
-        fact = f"the disk ({_read_rate(alone)})"
-        return Limit("disk", fact, "a faster disk, more threads, or memory that holds the shards")
-    return _limit_of_store(alone)
-
-
-def _limit_of_store(alone: LoaderAlone) -> Limit:
-    traffic, rate = alone.traffic, _read_rate(alone)
-    if traffic.retries >= RETRIED * traffic.requests:
-        fact = (
-            f"a store that refuses or fails ({traffic.retries / traffic.requests:.0%} of the requests are made again)"
-        )
-        return Limit("retries", fact, "spread the shards over more prefixes, or ask the store's operator")
-    if traffic.p50 is None or alone.request_alone is None:
-        return Limit("storage", f"storage ({rate})", "python -m loaders bench tells latency from bandwidth")
-    # Requests that take longer than one alone hold each other up: more of them at once would only make each slower.
-    if traffic.p50 <= CROWDED * alone.request_alone:
-        fact = f"storage latency ({traffic.latencies()}, {alone.request_alone * 1e3:,.3g} ms for one request alone)"
-        return Limit("latency", fact, "more requests in flight (depth), or whole shards (access stream)")
+        return Limit("disk", f"the disk ({rate})", "a faster disk, more threads, or memory that holds the shards")
     if traffic.read > WASTE * traffic.wanted:
         remedy = "ranges read only the crops (access ranges); whole shards pay from the second pass over them on"
     else:
         remedy = "a faster link, whole shards kept on a disk (access stream), or more pairs of each read"
     return Limit("bandwidth", f"storage bandwidth ({rate})", remedy)
-
-
-def _read_rate(alone: LoaderAlone) -> str:
-    read, wanted = (size / alone.seconds / 1e6 for size in (alone.traffic.read, alone.traffic.wanted))
-    return f"{read:,.0f} MB/s read for {wanted:,.0f} MB/s wanted"
 
 
 def _times(factor: float) -> str:

@@ -11,9 +11,9 @@ import torch
 
 from loaders.batch import Batch
 from loaders.cpu import CpuClock, available_cores
+from loaders.figures import LoaderAlone, RankSpeeds, Traffic
 from loaders.measure import endless, synchronise
 from loaders.pairs import PairLoader
-from loaders.speeds import LoaderAlone, RankSpeeds, Traffic
 from sharding.format import SAMPLE_BYTES
 
 

@@ -32,6 +32,7 @@ from loaders.batch import VIEWS, Supply
 from loaders.corpus import crop_length
 from loaders.meter import Counts, Meter
 from loaders.order import hash_bits, rank_slice
+from loaders.resident_memory import free_bytes
 from loaders.settings import PairSettings
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads
@@ -99,6 +100,13 @@ class StreamedPairs(Supply):
             self._threads = ReaderThreads(settings.threads if settings.threads is not None else CONNECTIONS)
         self._streams = Streams(self._place, self._threads, self._meter)
         waiting = max(waiting, ceil(ROOM * settings.batch_size * settings.pairs_per_read))
+        waiting = min(waiting, self.track_count * settings.pairs_per_read)
+        buffer_bytes = waiting * len(VIEWS) * self.crop_frames * SAMPLE_BYTES
+        if (free := free_bytes(torch.device("cpu"))) < buffer_bytes:
+            raise ConfigError(
+                f"the shuffle buffer takes {buffer_bytes / 1e9:.1f} GB for batches of {settings.batch_size} pairs with "
+                f"{settings.pairs_per_read} of each track, and {free / 1e9:.1f} GB are free: give a smaller --batch-size"
+            )
         share = self._rows.stop - self._rows.start
         self._slabs = SlabPool((share, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
         self._depth = settings.depth if settings.depth is not None else DEPTH
@@ -128,7 +136,7 @@ class StreamedPairs(Supply):
         }
         self.description = (
             f"webdataset backend; {self._place.name}: {len(self._shards)} shards from front to back, shuffled in a "
-            f"buffer of {waiting} pairs ({waiting * len(VIEWS) * self.crop_frames * SAMPLE_BYTES / 1e6:,.0f} MB); "
+            f"buffer of {waiting} pairs ({buffer_bytes / 1e6:,.0f} MB); "
             f"every rank reads all {sum(shard.bytes for shard in self._shards) / 1e9:.3g} GB of an epoch"
         )
 

@@ -22,7 +22,7 @@ from loaders.prefetch import Prefetcher
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
-from loaders.ways import open_in_place
+from loaders.ways import open_in_order
 from sharding.format import SPLITS, label_matrix, open_shards
 
 DEPTH = 3
@@ -112,8 +112,7 @@ class WindowLoader:
         self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
         self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
         self._threads = ReaderThreads(threads if threads is not None else default_threads())
-        # Windows lie side by side, so a few requests bring many; nothing is read twice, so nothing needs keeping.
-        self._source = open_in_place(shard_set, self.tracks, self._threads)
+        self._source = open_in_order(shard_set, self.tracks, self._threads)
         self._depth = DEPTH if shard_set.place.root is not None else REMOTE_DEPTH
         self._reader = CropReader([Corpus(shard_set, self.tracks, self._source)])
 

@@ -80,7 +80,7 @@ class Index:
     def select(self, columns: Sequence[str]) -> pa.Table:
         """Some columns as a table, which is read anew and is the caller's."""
         fields = [INDEX_SCHEMA.field(column) for column in columns]
-        return pa.Table.from_batches(list(self.batches(columns)), pa.schema(fields)).select(columns)
+        return pa.Table.from_batches(list(self.batches(columns)), pa.schema(fields))
 
     def to_pylist(self) -> list[dict[str, Any]]:
         """Every row as a dict."""
@@ -92,7 +92,7 @@ class Index:
         return replace(self, rows=None if len(rows) == self.metadata.num_rows else rows)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows with some of their columns, in the file's order of columns, some thousand rows at a time."""
+        """The rows with some of their columns, some thousand rows at a time."""
         begin = 0
         with _opened(self.place, self.name) as file:
             if not file.metadata.equals(self.metadata):

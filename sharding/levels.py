@@ -5,7 +5,7 @@ units of full scale, power = (sum of x^2) / (n * 32768^2), its level is 10 log10
 
     byte = round(2 * -level), clipped to 0 .. 255
 
-so 0 is full scale (a square wave; a sine reaches 6), every step is 0.5 dB less, and 255 is -127.5 dB or less: zeros.
+so 0 is full scale (a square wave; a sine reaches 6), every step is 0.5 dB less, and 255 is less than -127.25 dB: zeros.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from loaders.batch import Batch
+from loaders.figures import LoaderAlone, RankSpeeds
 from loaders.measure import measure_loader, synchronise
 from loaders.saturation import Saturation
-from loaders.speeds import LoaderAlone, RankSpeeds
 from train.launch import barrier, mean_over_ranks
 from train.trainer import Trainer
 

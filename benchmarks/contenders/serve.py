@@ -2,8 +2,8 @@
 
 python -m benchmarks.contenders.serve MODULE:FUNCTION SETTINGS_AS_JSON
 
-It speaks in lines of JSON. First what it is; then it reads how many seconds a turn is to last, and answers with the
-amount per second. Whatever the libraries print goes to the standard error.
+It speaks in lines of JSON. First what it is; then it reads how many seconds it is to run before a turn counts and how
+many the turn is to last, and answers with the amount per second. Whatever the libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Pairs(Protocol):
 
 Endless = Iterator[Pairs] | Iterator[int]
 """Batches of pairs, or of an amount that cannot be checked, without end."""
-Once = Callable[[], float]
-"""Does a piece of work that has an end; its amount."""
+Work = Callable[[], float]
+"""Does a piece of work that has an end; its amount per second."""
 
 
 def rate(batches: Iterable[Pairs | int], seconds: float) -> float:
@@ -49,13 +49,6 @@ def rate(batches: Iterable[Pairs | int], seconds: float) -> float:
         if now - begin >= seconds:
             break
     return amount / (now - begin)
-
-
-def rate_once(work: Once) -> float:
-    """Amount per second of work that has an end."""
-    begin = time.perf_counter()
-    amount = work()
-    return amount / (time.perf_counter() - begin)
 
 
 def checked(batches: Endless) -> tuple[Iterator[Pairs | int], bool]:
@@ -85,7 +78,7 @@ def serve(target: str, settings: dict[str, Any], answer: Callable[[dict[str, Any
     """Make a contender and measure it until the input ends."""
     module, _, name = target.partition(":")
     make = getattr(import_module(module), name)
-    made: Endless | Once | None = make(**settings)
+    made: Endless | Work | None = make(**settings)
     notes = " ".join((inspect.getdoc(make) or "").split())
     if made is None:
         answer({"ready": True, "notes": notes, "versions": versions()})
@@ -93,12 +86,15 @@ def serve(target: str, settings: dict[str, Any], answer: Callable[[dict[str, Any
     if callable(made):
         answer({"ready": True, "notes": notes, "versions": versions(), "checked": False})
         for _ in sys.stdin:
-            answer({"rate": rate_once(made)})
+            answer({"rate": made()})
         return
     batches, compared = checked(made)
     answer({"ready": True, "notes": notes, "versions": versions(), "checked": compared})
     for line in sys.stdin:
-        answer({"rate": rate(batches, float(line))})
+        before, seconds = map(float, line.split())
+        if before:
+            rate(batches, before)
+        answer({"rate": rate(batches, seconds)})
 
 
 def main() -> None:

@@ -84,7 +84,11 @@ def can_pass(error: Exception) -> bool:
     """Whether the same request may succeed a little later: the server is busy or away, or the connection broke off."""
     text = str(error)
     status = status_of(text)
-    return status.startswith("5") or status in {"408", "429"} or (not status and "HTTP error" in text)
+    return _is_busy(status) or (not status and "HTTP error" in text)
+
+
+def _is_busy(status: str) -> bool:
+    return status.startswith("5") or status in {"408", "429"}
 
 
 def _known(text: str, status: str, code: str) -> str | None:
@@ -105,7 +109,7 @@ def _otherwise(text: str, status: str, answer: str, tried: str) -> str:
     server = _server(text)
     if "Received redirect" in text:
         said = f"the bucket is in another region than {server}; set AWS_REGION"
-    elif status.startswith("5"):
+    elif _is_busy(status):
         said = f"{server} fails ({answer}{tried}); run the same command again later"
     elif status:
         said = f"{server} refuses the request ({answer})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def make_shards(tmp_path: Path) -> Callable[..., Path]:
     """Writes shards into a fresh folder, with the options of ``write_shards``."""
     numbers = iter(range(1000))
 
-    def make(tracks: Sequence[Recording], **options: int) -> Path:
+    def make(tracks: Sequence[Recording], **options: Any) -> Path:
         return write_shards(tmp_path / f"made-{next(numbers)}", tracks, **options)
 
     return make

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Remote:
     tag: str = "1"
     """The ETag of everything."""
     delay: Callable[[str], float] = lambda _: 0.0
-    """Seconds before the body of an answer, by name."""
+    """Seconds before a range is sent, by name."""
     status: Callable[[str], int] = lambda _: 0
     """What to answer instead, by name."""
 
@@ -83,6 +83,10 @@ def served(remote: Remote) -> Iterator[Remote]:
     """Serve the shards."""
 
     class Shards(Quiet):
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # of a process that was killed
+                super().handle()
+
         def get(self) -> None:
             name = self.path[1:]
             remote.requests[f"{self.command} {name}"] += 1
@@ -91,13 +95,13 @@ def served(remote: Remote) -> Iterator[Remote]:
             if status or data is None:
                 self.reply(status)
                 return
-            time.sleep(remote.delay(name))
             tag = f'"{remote.tag}"'
             if "Range" not in self.headers:
                 self.reply(200, data, ETag=tag)
                 return
             begin, end = self.wanted(len(data))
             remote.requests[f"{self.command} {name} from {begin}"] += 1
+            time.sleep(remote.delay(name))
             self.reply(206, data[begin:end], ETag=tag, Content_Range=f"bytes {begin}-{end - 1}/{len(data)}")
 
         head = get

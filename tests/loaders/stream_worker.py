@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,88 +15,102 @@ from typing import Any
 
 from loaders.cache import ShardCache
 from loaders.threads import ReaderThreads
-from tests.loaders.stream_data import Remote, check, noise, reads_of
+from tests.loaders.stream_data import check, noise, reads_of
 
-# Processes that start from one that has imported everything and used nothing: fork() in a moment, as safe as a fresh one.
+# They start from a process that has imported everything and used nothing: as quick as fork(), as safe as a fresh one.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.loaders.stream_worker"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a process does: it reads from two shards after the other, in an order of its own, again and again."""
+    """What a process does: it reads from two neighbours of its order at a time."""
 
     url: str
+    """Where the shards are: so many, of so many bytes, as :func:`noise` makes them."""
     root: Path
+    """Of the cache."""
     limit: int
+    """Of the cache."""
     number: int
     size: int
-    """Bytes of a shard, as :func:`noise` makes them."""
     order: tuple[int, ...]
     """Of the shards."""
     port: str = ""
     """Ranks of one job have the same."""
-    hold: bool = False
-    """Stay where the first two shards are read from."""
+    stay: bool = False
+    """Read once, then expect the whole order and wait to be told to go on."""
+    dies: tuple[str, int] = ("", 0)
+    """Kill -9 before the n-th call, counted from 1, of a function of the file system."""
 
 
 class Worker:
     """A process at work."""
 
     def __init__(self, work: Work) -> None:
-        self._ears, mouth = _context.Pipe(duplex=False)
-        self.process: BaseProcess = _context.Process(target=_run, args=(work, mouth))
+        self._line, other = _context.Pipe()
+        self.process: BaseProcess = _context.Process(target=_run, args=(work, other))
         self.process.start()
-        mouth.close()
+        other.close()
 
-    def hears(self) -> Any:
-        """What it says next; None when it is over."""
-        with suppress(EOFError, ConnectionResetError):
-            return self._ears.recv()
-        return None
-
-    def hears_until(self, last: str) -> list[Any]:
+    def hear(self, last: object) -> list[Any]:
         """What it says until it says this, or ends."""
-        said = []
-        while (word := self.hears()) is not None:
-            said.append(word)
-            if word == last:
-                break
+        said: list[Any] = []
+        with suppress(EOFError, ConnectionResetError):
+            while last not in said:
+                said.append(self._line.recv())
         return said
+
+    def go_on(self) -> None:
+        """Tell one that stays."""
+        self._line.send("go on")
 
     def kill(self) -> None:
         """Kill -9."""
         self.process.kill()
         self.process.join()
 
+    def end(self) -> list[Any]:
+        """Wait for the end; what it said until then."""
+        said = self.hear("over")
+        self.process.join()
+        return said
 
-def _run(work: Work, mouth: Connection) -> None:
-    os.environ.update({"WORLD_SIZE": "2", "MASTER_PORT": work.port} if work.port else {"WORLD_SIZE": "1"})
+
+def _die(owner: Any, function: str, call: int) -> None:
+    """Die before a call of a function."""
+    original, calls = getattr(owner, function), count(1)
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+
+    setattr(owner, function, replaced)
+
+
+def _run(work: Work, line: Connection) -> None:
+    if work.dies[0]:
+        owner, _, function = work.dies[0].partition(".")
+        _die({"os": os, "Path": Path}[owner], function, work.dies[1])
+    os.environ.update({"WORLD_SIZE": "2" if work.port else "1", "MASTER_PORT": work.port})
     remote = noise(work.number, work.size)
     remote.url = work.url
     threads = ReaderThreads(1)
     try:
         source = remote.open(ShardCache(work.root, work.limit), threads)
-        mouth.send("open")
-        for place, shards in enumerate(zip(work.order, work.order[1:], strict=False)):
-            source.expect(work.order[place:])
-            reads, expected = reads_of(remote, sorted(set(shards)), seed=place)
+        line.send("open")
+        for step, shards in enumerate(zip(work.order, work.order[1:], strict=False)):
+            source.expect(work.order[step:])
+            reads, expected = reads_of(remote, sorted(set(shards)), seed=step)
             check(reads, expected, source.submit([reads]))
-            mouth.send(place)
-            if work.hold:
-                source.expect(shards)
-                mouth.send("holding")
-                os.read(os.open(os.path.devnull, os.O_RDONLY), 1)
-                while True:
-                    multiprocessing.current_process().join if False else __import__("time").sleep(60)
-        mouth.send(("fetched", source.meter.counts().read))
+            line.send(step)
+            if work.stay and step == 0:
+                source.expect(work.order)
+                line.recv()
         source.close()
+        line.send(("fetched", source.meter.counts().read))
     except Exception as error:
-        mouth.send(repr(error))
+        line.send(repr(error))
         raise
-    mouth.send("over")
-
-
-def start(remote: Remote, root: Path, limit: int, size: int, **options: Any) -> Worker:
-    """Start a process."""
-    return Worker(Work(remote.url, root, limit, len(remote.files), size, **options))
+    line.send("over")

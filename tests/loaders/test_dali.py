@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -25,10 +23,11 @@ from loaders.mixture import MixedOrder
 from loaders.order import EpochOrder, rank_slice
 from loaders.planned import PairCrops, PairPlan
 from loaders.prefetch import Prefetch, Prefetcher
-from loaders.slabs import Slab, SlabPool
+from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads
 from sharding.format import open_shards
 from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings
+from tests.loaders.untidy_reads import Untidy, numbered
 
 pytestmark = pytest.mark.needs("module:nvidia.dali")
 DEVICES = [torch.device(name) for name in ("cpu", "cuda") if name == "cpu" or torch.cuda.is_available()]
@@ -145,43 +144,6 @@ def test_the_samples_of_the_recordings_arrive_to_the_extremes(make_shards: Write
         with pytest.raises(StopIteration):
             next(prefetch)
     threads.close()
-
-
-class Untidy(CropReader):
-    """Fills each slab with the number of its first track, and is done with the batches in any order, or never."""
-
-    def __init__(
-        self, after: Callable[[], float], errors: dict[int, Exception] | None = None, never: float = float("inf")
-    ) -> None:
-        super().__init__([])
-        self._after = after
-        self._errors = errors or {}
-        self._never = never
-
-    def submit(self, block: Sequence[tuple[Crops, Slab]]) -> list[Future[None]]:
-        future: Future[None] = Future()
-        if int(block[0][0].track[0]) >= self._never:
-            return [future]
-        Timer(self._after(), self._read, (block, future)).start()
-        return [future]
-
-    def _read(self, block: Sequence[tuple[Crops, Slab]], future: Future[None]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        for crops, slab in block:
-            number = int(crops.track[0])
-            slab.pcm[:] = -1
-            if number in self._errors:
-                future.set_exception(self._errors[number])
-                return
-            slab.pcm[: len(crops.track)] = number
-        future.set_result(None)
-
-
-def numbered(batches: int, rows: int = 4, first: int = 0) -> Iterator[list[Crops]]:
-    for number in range(first, batches):
-        track = np.full(rows, number)
-        yield [Crops(np.zeros_like(track), track, np.zeros((rows, 2), dtype=np.int64))]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])

@@ -17,7 +17,7 @@ from clmr.errors import ConfigError
 from loaders.crops import CropReader
 from loaders.dali import OLDEST, DaliPrefetch, _pipelines, build_pipeline, load_dali
 from loaders.slabs import Slab, SlabPool
-from tests.loaders.test_dali import Untidy, numbered
+from tests.loaders.untidy_reads import Untidy, numbered
 
 pytestmark = pytest.mark.needs("module:nvidia.dali")
 CPU = torch.device("cpu")
@@ -97,7 +97,7 @@ import torch
 from clmr.errors import ConfigError
 from loaders.dali import DaliPrefetch
 from loaders.slabs import SlabPool
-from tests.loaders.test_dali import Untidy, numbered
+from tests.loaders.untidy_reads import Untidy, numbered
 
 assert "nvidia.dali" not in sys.modules, "loaded before anybody asked for it"
 prefetch = DaliPrefetch(numbered(500, rows=8), Untidy(lambda: 0.0), SlabPool((8, 2, 59049)), torch.device("cpu"), 3)

@@ -106,7 +106,7 @@ def test_memory_stays_flat_over_epochs(shards: Path) -> None:
     with open_loader(shards) as loader:
         for _ in range(3):
             take(loader, len(loader))
-        slabs = indexed(loader)._slabs.allocated
+        slabs = indexed(loader)._backend._slabs.allocated
         gc.collect()
         tracemalloc.start()
         try:
@@ -117,7 +117,7 @@ def test_memory_stays_flat_over_epochs(shards: Path) -> None:
             grown = tracemalloc.get_traced_memory()[0] - before
         finally:
             tracemalloc.stop()
-        assert indexed(loader)._slabs.allocated == slabs
+        assert indexed(loader)._backend._slabs.allocated == slabs
         assert grown < 100_000  # bytes; one leaked plan per batch would be five times as much
 
 

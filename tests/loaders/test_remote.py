@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_mixture_of_local_and_remote(local: Path, bucket: str, tmp_path: Path)
 def test_windows_equal_those_of_local_files(local: Path, bucket: str) -> None:
     url = upload(local, f"{bucket}/shards")
     for rank in range(2):
-        settings = {"batch_size": 16, "window_frames": CROP // 2, "rank": rank, "world_size": 2}
+        settings: dict[str, Any] = {"batch_size": 16, "window_frames": CROP // 2, "rank": rank, "world_size": 2}
         with WindowLoader(local, **settings) as here, WindowLoader(url, **settings) as there:
             for one, other in zip(here, there, strict=True):
                 assert one.pcm.numpy().tobytes() == other.pcm.numpy().tobytes()

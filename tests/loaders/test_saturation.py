@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clmr.errors import ConfigError
+from loaders.figures import RankSpeeds
 from loaders.saturation import Saturation
-from loaders.speeds import RankSpeeds
 from tests.loaders.test_verdict import REMOTE, WAITED, changed, speeds
 
 
-@given(st.lists(speeds(st.none() | st.floats(1, 1e6)), min_size=1, max_size=4))
+@given(st.lists(speeds(run=False), min_size=1, max_size=4))
 def test_json_holds_everything(measured: list[RankSpeeds]) -> None:
     report = Saturation.of(replace(each, rank=rank) for rank, each in enumerate(measured))
     text = report.to_json()
@@ -28,11 +28,7 @@ def test_json_holds_everything(measured: list[RankSpeeds]) -> None:
 
 
 @given(
-    st.lists(
-        speeds().filter(lambda each: each.loader_alone is not None and each.consumer_alone is not None),
-        min_size=1,
-        max_size=4,
-    ),
+    st.lists(speeds(whole=True), min_size=1, max_size=4),
     st.randoms(use_true_random=False),
 )
 def test_ranks_go_at_the_pace_of_the_slowest(measured: list[RankSpeeds], random: object) -> None:

@@ -1,4 +1,4 @@
-"""The speed meter, and the command that shows it."""
+"""The speed meter and the ceiling of plain memory copies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from loaders import PairLoader
-from loaders.__main__ import cli
-from loaders.speed import CopyCeiling, endless, pairs_per_second
+from loaders.speed import CopyCeiling, pairs_per_second
 from tests.loaders.small_shards import CROP, indexed
 
 
@@ -44,28 +42,3 @@ def test_the_ceiling_holds_no_more_than_it_may(shards: Path) -> None:
     assert len(ceiling._shards) == 1
     assert list(islice(ceiling.batches(), 3)) == [8] * 3
     ceiling.close()
-
-
-def test_endless_goes_on_after_an_epoch(shards: Path) -> None:
-    with PairLoader(shards, batch_size=8, crop_frames=CROP) as loader:
-        assert list(islice(endless(loader), 12)) == [8] * 12
-        assert loader.state_dict()["epoch"] == 2
-
-
-def test_bench_prints_a_table(shards: Path) -> None:
-    options = ["--batch-size", "8", "--crop-frames", str(CROP), "--seconds", "0.2", "--threads", "1"]
-    result = CliRunner().invoke(cli, ["bench", str(shards), *options])
-    assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
-    assert lines[0].endswith(f"40 tracks, {CROP} samples per crop, 1 threads")
-    assert lines[1].split() == ["pairs/s", "lowest", "highest", "MB/s", "of", "copy", "waiting"]
-    assert [line.split()[0] for line in lines[2:]] == ["PairLoader", "memory"]
-    assert int(lines[2].split()[1].replace(",", "")) > 0
-
-
-def test_bench_without_shards_ends_in_one_line(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["bench", str(tmp_path)])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: ")
-    assert "manifest.json is missing" in result.stderr
-    assert len(result.stderr.splitlines()) == 1

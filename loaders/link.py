@@ -1,0 +1,137 @@
+"""How fast a remote place answers, measured in a second or two, and what follows from it for reading ranges."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+from loaders.spans import LARGEST
+from loaders.threads import ReaderThreads
+from sharding.storage import Place
+
+ALONE = 5
+"""Requests, one after the other, whose median time is the latency."""
+MANY = 256
+"""Threads that ask for a single byte each: their rate is what the server, the line and this machine's cores allow."""
+STREAMS = 16
+"""Threads that ask for long ranges: their rate is the bandwidth."""
+SHORTEST, LONGEST = 1 << 16, 8 << 20
+"""Bytes of the first long range, and of the longest. The next one is four times as long where one came quickly."""
+QUICK_SECONDS = 0.1
+WARM_SECONDS, COUNTED_SECONDS = 0.2, 0.4
+"""Of each of the two measurements: connections are made, then answers are counted."""
+
+FEWEST, MOST = 16, 512
+"""Requests in flight; more threads than that cost more than they bring."""
+HEADROOM = 1.5
+"""Latencies scatter."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a remote place allows this machine."""
+
+    latency_seconds: float
+    """From a request to its answer, one at a time."""
+    requests_per_second: float
+    """Of requests for next to nothing, many at once."""
+    bytes_per_second: float
+    """Of long ranges, several at once."""
+
+    def gap(self) -> int:
+        """Bytes between two crops up to which one request for both is cheaper than two."""
+        # Another request costs 1 / requests_per_second, g bytes more cost g / bytes_per_second: equal at g = B / R.
+        return min(int(self.bytes_per_second / self.requests_per_second), LARGEST // 2)
+
+    def in_flight(self) -> int:
+        """Requests that have to be under way to reach the rate."""
+        # Little's law: requests in flight = requests per second * seconds that each is in flight.
+        least = self.requests_per_second * self.latency_seconds
+        return min(max(math.ceil(HEADROOM * least), FEWEST), MOST)
+
+    def __str__(self) -> str:
+        return (
+            f"{1000 * self.latency_seconds:,.1f} ms, {self.requests_per_second:,.0f} requests/s, "
+            f"{self.bytes_per_second / 1e6:,.0f} MB/s"
+        )
+
+
+def measure(place: Place, names: Sequence[str], sizes: Sequence[int]) -> Link:
+    """Measure a remote place by reading from it, for about 1.5 s; at most a few hundred MB where it is fast.
+
+    Args:
+        place: where the files are.
+        names: of files, at least one that is not empty.
+        sizes: their bytes.
+
+    Raises:
+        OSError, StorageError: it cannot be read.
+    """
+    reader = _Reader(place, [(name, size) for name, size in zip(names, sizes, strict=True) if size])
+    reader.read(0, 1)  # makes the first connection
+    latency = median(reader.timed(number, 1) for number in range(ALONE))
+    threads = ReaderThreads(MANY)
+    try:
+        requests = _rate(threads, MANY, reader.short_ranges)
+        moved = _rate(threads, STREAMS, reader.long_ranges)
+    finally:
+        threads.close()
+    return Link(latency, requests, moved)
+
+
+class _Reader:
+    """Reads at places spread over all files."""
+
+    def __init__(self, place: Place, files: Sequence[tuple[str, int]]) -> None:
+        self._place = place
+        self._files = files
+
+    def read(self, number: int, length: int) -> int:
+        """Read the ``number``-th range of so many bytes, or fewer where the file is shorter; gives how many."""
+        name, size = self._files[number % len(self._files)]
+        length = min(length, size)
+        # Multiples of the golden ratio, modulo 1, fall evenly wherever they end.
+        begin = int((number * 0.6180339887498949) % 1 * (size - length))
+        return len(self._place.piece(name, begin, begin + length).data)
+
+    def timed(self, number: int, length: int) -> float:
+        """The seconds that takes."""
+        begin = time.perf_counter()
+        self.read(number, length)
+        return time.perf_counter() - begin
+
+    def short_ranges(self, thread: int, end: float, done: list[tuple[float, int]]) -> None:
+        """Ask for single bytes until the end; note when each came."""
+        number = thread
+        while time.perf_counter() < end:
+            self.read(number, 1)
+            done.append((time.perf_counter(), 1))
+            number += MANY
+
+    def long_ranges(self, thread: int, end: float, done: list[tuple[float, int]]) -> None:
+        """Ask for ranges until the end, longer ones while they come quickly; note when each came, and its bytes."""
+        number, length, begin = thread, SHORTEST, time.perf_counter()
+        while begin < end:
+            done.append((time.perf_counter(), self.read(number, length)))
+            now = time.perf_counter()
+            if now - begin < QUICK_SECONDS:
+                length = min(4 * length, LONGEST)
+            number, begin = number + STREAMS, now
+
+
+def _rate(threads: ReaderThreads, count: int, work: Callable[[int, float, list[tuple[float, int]]], None]) -> float:
+    """What came per second when it came steadily."""
+    done: list[tuple[float, int]] = []
+    begin = time.perf_counter()
+    end = begin + WARM_SECONDS + COUNTED_SECONDS
+    for future in [threads.submit(partial(work, thread, end, done)) for thread in range(count)]:
+        future.result()
+    last = max(moment for moment, _ in done)
+    warm = begin + WARM_SECONDS
+    if last <= warm or sum(moment > warm for moment, _ in done) < count:  # a slow line: all there is
+        warm = begin
+    return sum(amount for moment, amount in done if moment > warm) / (last - warm)
