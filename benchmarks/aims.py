@@ -36,6 +36,15 @@ def times_of(aim: Aim, measured: Measured, ours: str) -> tuple[str, Spread] | No
     return (name, ratio(measured.rates[ours], measured.rates[name])) if name else None
 
 
+def notes_list(*several: Measured) -> str:
+    """How the contenders are set up, as Markdown: those that say the same in one line."""
+    names: dict[str, list[str]] = {}
+    for measured in several:
+        for name, text in measured.notes.items():
+            names.setdefault(text, []).append(name)
+    return "".join(f"- {'; '.join(dict.fromkeys(same))}: {text}\n" for text, same in names.items())
+
+
 def aim_table(aims: Sequence[Aim], measured: Measured, ours: str) -> str:
     """The aims and what became of them, as Markdown."""
     rows = []

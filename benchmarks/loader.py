@@ -9,13 +9,14 @@ into an environment of their own and name its interpreter with --peers-python or
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from benchmarks.aims import Aim, aim_table
+from benchmarks.aims import Aim, aim_table, notes_list
 from benchmarks.contenders.registry import COPY, OURS, Corpus, converters, local_contenders
 from benchmarks.corpus import CLIP_SECONDS, CROP_FRAMES, SAMPLE_RATE, write_clips
 from benchmarks.report import markdown_table, ratio, write_results
@@ -97,8 +98,7 @@ def page(measured: Measured, workers: int) -> str:
         )
     missing = [[name, "not measured", reason, "", ""] for name, reason in measured.missing.items()]
     table = markdown_table(["", "pairs/s", "lowest - highest", "MB/s of crops", "PairLoader is"], [*rows, *missing])
-    notes = "".join(f"- {name}: {text}\n" for name, text in measured.notes.items())
-    return f"{table}\n{aim_table(aims(workers), measured, OURS)}\n{notes}"
+    return f"{table}\n{aim_table(aims(workers), measured, OURS)}\n{notes_list(measured)}"
 
 
 @click.command()
@@ -110,7 +110,8 @@ def page(measured: Measured, workers: int) -> str:
 @click.option(
     "--peers-python",
     envvar="CLMR_PEERS_PYTHON",
-    default="",
+    type=click.Path(exists=True, dir_okay=False),
+    default=sys.executable,
     help="Interpreter with benchmarks/requirements-peers.txt; by default this one.",
 )
 def main(
@@ -134,11 +135,12 @@ def main(
         raise click.ClickException(f"{OURS} could not be measured: {measured.missing[OURS]}")
     body = page(measured, workers) + (
         f"\n{clips} clips of {CLIP_SECONDS} s at {SAMPLE_RATE} Hz in the page cache; batches of {PAIRS} pairs of "
-        f"{CROP_FRAMES} samples, dropped at once; {threads} threads for PairLoader, memory copy and DALI. Each contender "
-        f"in a process of its own, stopped while others are measured; its first batch was compared with the clips. "
-        f"Median of {rounds} rounds of {seconds} s in turns; ratios are medians of the rounds' ratios.\n\n"
-        "Peers take new memory for batches, and through shared memory where they have workers. In a virtual machine the "
-        "first touch of a page can cost 10 us and more, hence much of their spread; PairLoader uses its batches again.\n\n"
+        f"{CROP_FRAMES} samples, dropped at once; {threads} threads for PairLoader, memory copy and DALI. Each "
+        f"contender in a process of its own, stopped while others are measured; its first batch was compared with the "
+        f"clips. Median of {rounds} rounds of {seconds} s in turns; ratios are medians of the rounds' ratios.\n\n"
+        "Peers take new memory for batches, and through shared memory where they have workers. In a virtual machine "
+        "the first touch of a page can cost 10 us and more, hence much of their spread; PairLoader uses its batches "
+        "again.\n\n"
     )
     click.echo(f"\n{body}")
     if not quick:

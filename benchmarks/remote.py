@@ -1,4 +1,4 @@
-"""Shards behind 25 ms: PairLoader by ranges and by streaming, against obstore alone and DALI's own S3 reader, in one run.
+"""Shards behind 25 ms: PairLoader by ranges and streaming, against obstore alone and DALI's own S3 reader, in one run.
 
 python -m benchmarks.remote            about 6 minutes; writes benchmarks/results/remote-MACHINE.{json,md}
 python -m benchmarks.remote --quick    about 2 minutes, for a look; writes nothing
@@ -15,14 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.aims import Aim, aim_table
+from benchmarks.aims import Aim, aim_table, notes_list
 from benchmarks.contenders.registry import DALI_ENVIRONMENT, HERE
 from benchmarks.corpus import CLIP_SECONDS, CROP_FRAMES, SAMPLE_RATE, write_clips
 from benchmarks.report import markdown_table, write_results
@@ -51,6 +51,8 @@ AIMS = {
     RANGES: (Aim("obstore alone", ("obstore ",), 0.9), Aim("DALI's own S3 reader", ("DALI readers.webdataset",), 20)),
     STREAM: (Aim("the link: obstore alone", ("obstore, whole shards, ",), 0.8),),
 }
+WITHOUT_A_LINK = (Aim("obstore alone, which neither hashes nor keeps", ("obstore, whole shards, ",), None),)
+"""Where the cores are what they share, it is no aim to be as fast as who does less."""
 
 
 @contextmanager
@@ -111,14 +113,72 @@ def link_contenders(url: str, environment: Mapping[str, str]) -> list[Contender]
     ]
 
 
-def table(measured: Measured, unit: str) -> str:
-    """Rates as Markdown."""
-    rows = [
-        [name, f"{each.median:,.1f}", f"{each.lowest:,.1f} - {each.highest:,.1f}"]
-        for name, each in measured.rates.items()
-    ]
-    missing = [[name, "not measured", reason] for name, reason in measured.missing.items()]
-    return markdown_table(["", unit, "lowest - highest"], [*rows, *missing])
+@dataclass(frozen=True)
+class Part:
+    """A set of contenders that do the same work."""
+
+    title: str
+    unit: str
+    measured: Measured
+    ours: str | None = None
+    """Who is compared with the others."""
+    aims: Sequence[Aim] = ()
+
+    def page(self) -> str:
+        """Markdown."""
+        rows = [
+            [name, f"{each.median:,.1f}", f"{each.lowest:,.1f} - {each.highest:,.1f}"]
+            for name, each in self.measured.rates.items()
+        ]
+        missing = [[name, "not measured", reason] for name, reason in self.measured.missing.items()]
+        text = f"## {self.title}\n\n{markdown_table(['', self.unit, 'lowest - highest'], [*rows, *missing])}\n"
+        if self.ours in self.measured.rates:
+            text += f"{aim_table(self.aims, self.measured, self.ours)}\n"
+        return text
+
+    def values(self) -> dict[str, Any]:
+        """For the JSON file."""
+        return {
+            "unit": self.unit,
+            "rates": {name: asdict(spread) for name, spread in self.measured.rates.items()},
+            "not_measured": self.measured.missing,
+        }
+
+
+def run(
+    server: ceph.Ceph, folder: Path, *, milliseconds: float, link: float, rounds: int, seconds: float, few: bool
+) -> dict[str, Part]:
+    """Build shards from ``folder / "clips"`` in a bucket, and measure everybody.
+
+    Args:
+        server: Ceph's gateway; the environment has its address and keys.
+        folder: for the clips and the cache.
+        milliseconds: that every request waits.
+        link: MB/s of the link.
+        rounds: turns of each.
+        seconds: of a turn where the work has no end.
+        few: leave most ways to call obstore out.
+    """
+    url = f"s3://{server.new_bucket()}/shards"
+    build(folder / "clips", url, BuildSettings(dataset="folder", sample_rate=SAMPLE_RATE, shard_size=SHARD_BYTES))
+    take_turns = partial(measure, folder=folder, rounds=rounds, seconds=seconds, say=click.echo, freeze=False)
+    with delayed(server.endpoint, milliseconds, None) as far:
+        environment = {**server.environment(), "AWS_ENDPOINT_URL": far}
+        styles = FEW_STYLES if few else STYLES
+        by_ranges = take_turns(range_contenders(url, environment, styles), before=seconds / 2, settle=0.3)
+        free = take_turns(link_contenders(url, environment), unit="MB/s")
+        options = {"shards": url, "pairs": PAIRS, "access": "stream", "cache": str(folder / "cache")}
+        cached = Contender(WARM, f"{HERE}.ours:pairloader", options, environment=environment)
+        warm = take_turns([cached], before=seconds / 2)
+    with delayed(server.endpoint, milliseconds, link) as far:
+        environment = {**server.environment(), "AWS_ENDPOINT_URL": far}
+        limited = take_turns(link_contenders(url, environment), unit="MB/s")
+    return {
+        "ranges": Part("Crops by ranges", "pairs/s", by_ranges, RANGES, AIMS[RANGES]),
+        "link": Part(f"Whole shards, a link of {link:g} MB/s", "MB/s", limited, STREAM, AIMS[STREAM]),
+        "link_unlimited": Part("Whole shards, no limit but this machine", "MB/s", free, STREAM, WITHOUT_A_LINK),
+        "warm": Part("The cache full", "pairs/s", warm),
+    }
 
 
 @click.command()
@@ -134,61 +194,22 @@ def main(*, quick: bool, clips: int | None, rounds: int | None, milliseconds: fl
     clips, rounds, seconds = clips or (96 if quick else 384), rounds or (1 if quick else 5), 1.0 if quick else 3.0
     with tempfile.TemporaryDirectory(prefix="clmr-bench-") as name:
         folder = Path(name)
-        (folder / "ceph").mkdir()
         write_clips(folder / "clips", clips)
         with ceph.running(folder / "ceph") as server:
             os.environ.update(server.environment())
-            url = f"s3://{server.new_bucket()}/shards"
-            settings = BuildSettings(dataset="folder", sample_rate=SAMPLE_RATE, shard_size=SHARD_BYTES)
-            build(folder / "clips", url, settings)
-            take_turns = partial(measure, folder=folder, rounds=rounds, seconds=seconds, say=click.echo, freeze=False)
-            with delayed(server.endpoint, milliseconds, None) as far:
-                environment = {**server.environment(), "AWS_ENDPOINT_URL": far}
-                by_ranges = take_turns(
-                    range_contenders(url, environment, FEW_STYLES if quick else STYLES), before=seconds / 2, settle=0.3
-                )
-                free = take_turns(link_contenders(url, environment), unit="MB/s")
-                options = {"shards": url, "pairs": PAIRS, "access": "stream", "cache": str(folder / "cache")}
-                warm = take_turns(
-                    [Contender(WARM, f"{HERE}.ours:pairloader", options, environment=environment)], before=seconds / 2
-                )
-            with delayed(server.endpoint, milliseconds, link) as far:
-                environment = {**server.environment(), "AWS_ENDPOINT_URL": far}
-                limited = take_turns(link_contenders(url, environment), unit="MB/s")
-    parts = {
-        "ranges": ("Crops by ranges", by_ranges, "pairs/s", RANGES),
-        "link": (f"Whole shards, a link of {link:g} MB/s", limited, "MB/s", STREAM),
-        "link_unlimited": ("Whole shards, no limit but this machine", free, "MB/s", STREAM),
-        "warm": ("The cache full", warm, "pairs/s", None),
-    }
-    body = ""
-    for title, measured, unit, ours in parts.values():
-        body += f"## {title}\n\n{table(measured, unit)}\n"
-        if ours is not None and ours in measured.rates:
-            body += f"{aim_table(AIMS[ours], measured, ours)}\n"
-    notes = {text: name for _, measured, _, _ in parts.values() for name, text in measured.notes.items()}
-    body += (
-        f"{clips} clips of {CLIP_SECONDS} s at {SAMPLE_RATE} Hz in shards of {SHARD_BYTES >> 20} MiB in Ceph's gateway on "
-        f"the same machine, behind a proxy that lets every request wait {milliseconds:g} ms; the server, the proxy and "
-        f"the contender share the cores. Batches of {PAIRS} pairs of {CROP_FRAMES} samples, dropped at once (DALI: "
+            parts = run(server, folder, milliseconds=milliseconds, link=link, rounds=rounds, seconds=seconds, few=quick)
+    body = "".join(part.page() for part in parts.values()) + (
+        f"{clips} clips of {CLIP_SECONDS} s at {SAMPLE_RATE} Hz in shards of {SHARD_BYTES >> 20} MiB in Ceph's gateway "
+        f"on the same machine, behind a proxy that lets every request wait {milliseconds:g} ms; the server, the proxy "
+        f"and the contender share the cores. Batches of {PAIRS} pairs of {CROP_FRAMES} samples, dropped at once (DALI: "
         f"{DALI_PAIRS}, shuffle buffer {DALI_BUFFER}). Median of {rounds} rounds in turns, of {seconds:g} s where they "
         f"have no end; ratios are medians of the rounds' ratios. The fastest way to call obstore is the yardstick.\n\n"
-        + "".join(f"- {name}: {text}\n" for text, name in notes.items())
-        + "\n"
+        f"{notes_list(*(part.measured for part in parts.values()))}\n"
     )
     click.echo(f"\n{body}")
     if not quick:
-        values = {
-            "settings": {"clips": clips, "pairs": PAIRS, "milliseconds": milliseconds, "megabytes_per_second": link},
-            **{
-                key: {
-                    "unit": unit,
-                    "rates": {name: asdict(spread) for name, spread in measured.rates.items()},
-                    "not_measured": measured.missing,
-                }
-                for key, (_, measured, unit, _) in parts.items()
-            },
-        }
+        settings = {"clips": clips, "pairs": PAIRS, "milliseconds": milliseconds, "megabytes_per_second": link}
+        values = {"settings": settings, **{key: part.values() for key, part in parts.items()}}
         click.echo(f"written to {write_results('remote', 'Remote shards', body, values, PACKAGES)}")
 
 

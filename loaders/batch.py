@@ -37,7 +37,7 @@ class Batch:
     keys: Tensor
     """Draw key of every view, int64 ``[b, 2]``, on the CPU, where augmentation parameters are drawn."""
     track: Tensor
-    """Row of ``index.parquet``, int64 ``[b]``, on the CPU."""
+    """Row of ``index.parquet``, int64 ``[b]``, on the CPU; a number made of the track's key with webdataset."""
     source: Tensor
     """Number of the data set in a mixture, 0 where there is one, int64 ``[b]``, on the CPU."""
     epoch: int
@@ -58,6 +58,11 @@ class Feed(ABC):
 
     def __iter__(self) -> Iterator[Batch]:
         return self
+
+    @property
+    def upload_seconds(self) -> float:
+        """Time that finished copies to a GPU took, beside the computation; 0 where there are none."""
+        return 0.0
 
     @abstractmethod
     def cancel(self) -> None:

@@ -126,7 +126,8 @@ class Bench:
         alone = speeds.loader_alone
         assert alone is not None
         yield f"{self.shards}: {self.tracks} tracks, {self.crop_frames} samples per crop, {self.threads} threads"
-        yield f"{speeds.loader}; first batch after {alone.first_batch:.3f} s"
+        yield speeds.loader
+        yield f"first batch after {alone.first_batch:.3f} s: {alone.opening.describe()}"
         best = alone.copy_ceiling
         yield f"{'':<15}{'pairs/s':>10}{'lowest':>10}{'highest':>10}{'MB/s':>9}" + (f"{'of copy':>9}" if best else "")
         for name, rates in self.rates.items():

@@ -158,7 +158,7 @@ class ShardCache:
                 with suppress(BlockingIOError):
                     victims.append((entry, open_locked(entry.path, ALONE)))
                     excess -= charge(entry.size)
-                    short -= entry.size
+                    short -= charge(entry.size)
             if (excess <= 0 and short <= 0) or not needed:
                 for entry, _ in victims:
                     self.folder.remove(entry.path.stem)

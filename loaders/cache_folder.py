@@ -70,7 +70,7 @@ class Entry:
     size: int
     """Bytes."""
     used: float
-    """Last use, seconds since 1970."""
+    """Last use, seconds since 1970: the time of its last change, which reading leaves alone and using sets."""
 
 
 class CacheFolder:
@@ -110,9 +110,7 @@ class CacheFolder:
         try:
             descriptor = open_locked(self.mark, ALONE, wait=True)
         except FileNotFoundError as error:
-            raise StorageError(
-                f"{self.root}: the cache was removed while in use; `clear` removes what nobody needs. Start again"
-            ) from error
+            raise StorageError(f"{self.root}: the cache was removed while in use; start again") from error
         try:
             yield
         finally:
@@ -149,7 +147,7 @@ class CacheFolder:
                 if match and match[2] != "json":
                     with suppress(FileNotFoundError):  # somebody cleans up by hand
                         status = file.stat()
-                        found.append(Entry(Path(file.path), status.st_size, status.st_atime))
+                        found.append(Entry(Path(file.path), status.st_size, status.st_mtime))
         return found
 
     def sweep(self) -> list[Entry]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from pathlib import Path
 
 from loaders.files import OpenShard
@@ -79,8 +78,7 @@ class HeldShard(OpenShard):
 
     def touch(self) -> None:
         """Note that it is in use now."""
-        status = os.fstat(self.descriptor)
-        os.utime(self.descriptor, ns=(time.time_ns(), status.st_mtime_ns))
+        os.utime(self.descriptor)
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):  # not where opening failed

@@ -4,8 +4,8 @@ DALI is fed by ``fn.external_source``, so it takes every order, every storage an
 of the ``torch`` backend. A batch is fed when it is read, not before: what goes wrong in reading is raised here and
 never reaches DALI, whose pipelines do not survive an error. DALI draws nothing and casts nothing (``fn.cast`` rounds).
 
-To a GPU DALI copies straight from the slab, which is page-locked. On the CPU DALI copies every batch into memory of its
-own, which the torch backend does without: there this backend is for tests, and for pipelines that DALI shall continue.
+To a GPU DALI copies straight from the slab, which is page-locked. On the CPU it copies every batch into memory of its
+own, which the torch backend does without.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Traffic:
         """All of it in one line."""
         moved = f"{self.wanted / 1e6:,.1f} MB wanted, {self.read / 1e6:,.1f} MB read"
         if not self.requests:
-            return f"{moved}, requests are not counted"
+            return f"{moved}, no request counted"
         return f"{moved} by {self.requests:,} requests ({self.latencies()}), {self.retries:,} of them made again"
 
 
@@ -62,7 +62,10 @@ class LoaderAlone:
     """How long it was measured."""
     first_batch: float
     """Seconds until the first batch was there; not part of the rate."""
+    opening: Traffic = Traffic()
+    """Until the first batch was there."""
     traffic: Traffic
+    """While it was measured."""
     cpu: CpuUse
     remote: bool = False
     """The shards are in an object store."""
@@ -120,7 +123,8 @@ class RankSpeeds:
         """
         alone = values["loader_alone"]
         if alone is not None:
-            alone = LoaderAlone(**{**alone, "traffic": Traffic(**alone["traffic"]), "cpu": CpuUse(**alone["cpu"])})
+            traffic = {name: Traffic(**alone[name]) for name in ("opening", "traffic")}
+            alone = LoaderAlone(**{**alone, **traffic, "cpu": CpuUse(**alone["cpu"])})
         return cls(
             **{
                 **values,

@@ -118,6 +118,7 @@ class IndexedPairs(Supply):
     def _make_fingerprint(self, windows: list[int]) -> dict[str, Any]:
         settings = self.settings
         return {
+            "order": "index",
             "tracks": [hash_tracks(corpus.shard_set, corpus.tracks) for corpus in self.corpora],
             "splits": list(settings.splits),
             "sample_rate": self.sample_rate,

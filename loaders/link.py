@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from threading import Event
 
 from loaders.spans import LARGEST
 from loaders.threads import ReaderThreads
@@ -76,9 +77,10 @@ def measure(place: Place, names: Sequence[str], sizes: Sequence[int]) -> Link:
     latency = median(reader.timed(number, 1) for number in range(ALONE))
     threads = ReaderThreads(MANY)
     try:
-        requests = _rate(threads, MANY, reader.short_ranges)
-        moved = _rate(threads, STREAMS, reader.long_ranges)
+        requests = reader.rate(threads, MANY, 1, 1)
+        moved = reader.rate(threads, STREAMS, SHORTEST, LONGEST)
     finally:
+        reader.over.set()
         threads.close()
     return Link(latency, requests, moved)
 
@@ -87,6 +89,8 @@ class _Reader:
     """Reads at places spread over all files."""
 
     def __init__(self, place: Place, files: Sequence[tuple[str, int]]) -> None:
+        self.over = Event()
+        """Set when nobody waits any more."""
         self._place = place
         self._files = files
 
@@ -96,7 +100,7 @@ class _Reader:
         length = min(length, size)
         # Multiples of the golden ratio, modulo 1, fall evenly wherever they end.
         begin = int((number * 0.6180339887498949) % 1 * (size - length))
-        return len(self._place.piece(name, begin, begin + length).data)
+        return len(self._place.piece(name, begin, begin + length, pause=self._pause).data)
 
     def timed(self, number: int, length: int) -> float:
         """The seconds that takes."""
@@ -104,34 +108,35 @@ class _Reader:
         self.read(number, length)
         return time.perf_counter() - begin
 
-    def short_ranges(self, thread: int, end: float, done: list[tuple[float, int]]) -> None:
-        """Ask for single bytes until the end; note when each came."""
-        number = thread
-        while time.perf_counter() < end:
-            self.read(number, 1)
-            done.append((time.perf_counter(), 1))
-            number += MANY
+    def rate(self, threads: ReaderThreads, count: int, shortest: int, longest: int) -> float:
+        """Bytes per second that so many threads reach together."""
+        rates: list[float] = []
 
-    def long_ranges(self, thread: int, end: float, done: list[tuple[float, int]]) -> None:
-        """Ask for ranges until the end, longer ones while they come quickly; note when each came, and its bytes."""
-        number, length, begin = thread, SHORTEST, time.perf_counter()
-        while begin < end:
-            done.append((time.perf_counter(), self.read(number, length)))
-            now = time.perf_counter()
-            if now - begin < QUICK_SECONDS:
-                length = min(4 * length, LONGEST)
-            number, begin = number + STREAMS, now
+        def work(thread: int) -> None:
+            rates.append(self._rate_alone(thread, count, shortest, longest))
 
+        for future in [threads.submit(partial(work, thread)) for thread in range(count)]:
+            future.result()
+        return sum(rates)
 
-def _rate(threads: ReaderThreads, count: int, work: Callable[[int, float, list[tuple[float, int]]], None]) -> float:
-    """What came per second when it came steadily."""
-    done: list[tuple[float, int]] = []
-    begin = time.perf_counter()
-    end = begin + WARM_SECONDS + COUNTED_SECONDS
-    for future in [threads.submit(partial(work, thread, end, done)) for thread in range(count)]:
-        future.result()
-    last = max(moment for moment, _ in done)
-    warm = begin + WARM_SECONDS
-    if last <= warm or sum(moment > warm for moment, _ in done) < count:  # a slow line: all there is
-        warm = begin
-    return sum(amount for moment, amount in done if moment > warm) / (last - warm)
+    def _rate_alone(self, first: int, step: int, shortest: int, longest: int) -> float:
+        """Bytes per second of one range after the other, longer ones while they come quickly.
+
+        They are counted from the first request on that was made when all threads were at it, if there was one.
+        """
+        begin = now = time.perf_counter()
+        steady, end = now + WARM_SECONDS, now + WARM_SECONDS + COUNTED_SECONDS
+        number, length, came = first, shortest, 0
+        while now < end:
+            if begin < steady <= now:
+                begin, came = now, 0
+            came += self.read(number, length)
+            asked, now = now, time.perf_counter()
+            if now - asked < QUICK_SECONDS:
+                length = min(4 * length, longest)
+            number += step
+        return came / (now - begin)
+
+    def _pause(self, seconds: float) -> None:
+        if self.over.wait(seconds):
+            raise InterruptedError

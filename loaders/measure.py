@@ -56,11 +56,12 @@ class LoaderMeter:
         self._seconds = 0.0
         self._counts: list[Counts] = []
         self._cpu: list[CpuUse] = []
-        begin = time.perf_counter()
+        counts, begin = loader.counts(), time.perf_counter()
         batch = next(self._batches)
         self._device = batch.pcm.device
         synchronise(self._device)
         self.first_batch = time.perf_counter() - begin
+        self._opening = loader.counts() - counts
         self._pairs_of_first = len(batch.pcm)
 
     def settle(self, seconds: float) -> None:
@@ -90,13 +91,14 @@ class LoaderMeter:
 
         Without a round, the first batch is all there is: the pace of a pipeline that was still empty.
         """
-        traffic = Traffic.of(reduce(add, self._counts, NOTHING) if self.rates else self.loader.counts())
+        traffic = Traffic.of(reduce(add, self._counts, NOTHING) if self.rates else self._opening)
         busiest = max(self._cpu, key=lambda use: use.busiest, default=IDLE).busiest
         remote = [place for place in _places(self.loader) if place.root is None]
         return LoaderAlone(
             pairs_per_second=median(self.rates) if self.rates else self._pairs_of_first / self.first_batch,
             seconds=self._seconds or self.first_batch,
             first_batch=self.first_batch,
+            opening=Traffic.of(self._opening),
             traffic=traffic,
             cpu=CpuUse(fmean([use.cores for use in self._cpu]), busiest) if self._cpu else IDLE,
             remote=bool(remote),

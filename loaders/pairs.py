@@ -66,6 +66,7 @@ class PairLoader:
         self.supply: Supply = _open(self.settings, rank, world_size, usable_device(device), agree)
         self._epoch, self._step = 0, 0  # of the next batch to deliver
         self._feed: Feed | None = None
+        self._uploaded = 0.0  # by feeds that are no more
 
     @property
     def sample_rate(self) -> int:
@@ -91,6 +92,11 @@ class PairLoader:
     def fingerprint(self) -> dict[str, Any]:
         """What the batches follow from; two loaders of equal fingerprints give equal global batches."""
         return dict(self.supply.fingerprint)
+
+    @property
+    def upload_seconds(self) -> float:
+        """Time that copies from host to device took since the loader was made; they run beside the computation."""
+        return self._uploaded + (self._feed.upload_seconds if self._feed else 0.0)
 
     def __len__(self) -> int:
         """Steps of a whole epoch."""
@@ -165,6 +171,7 @@ class PairLoader:
 
     def _forget_feed(self) -> None:
         if self._feed is not None:
+            self._uploaded += self._feed.upload_seconds
             self._feed.cancel()
         self._feed = None
 
@@ -173,7 +180,8 @@ def _open(settings: PairSettings, rank: int, world_size: int, device: torch.devi
     if settings.backend == "webdataset":
         from loaders.webdataset import StreamedPairs
 
-        return StreamedPairs(settings, rank, world_size, device)
+        waiting = {} if settings.shuffle is None else {"waiting": settings.shuffle}
+        return StreamedPairs(settings, rank, world_size, device, **waiting)
     from loaders.indexed import IndexedPairs
 
     return IndexedPairs(settings, rank, world_size, device, agree)

@@ -177,6 +177,11 @@ class PlannedFeed(Feed):
             step=crops.step,
         )
 
+    @property
+    def upload_seconds(self) -> float:
+        """Time that finished copies to a GPU took."""
+        return self._prefetch.upload_seconds
+
     def cancel(self) -> None:
         """Forget what is under way."""
         self._prefetch.cancel()

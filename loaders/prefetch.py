@@ -35,6 +35,11 @@ class Prefetch(ABC, Generic[AnyCrops]):
             ConfigError: in a forked child.
         """
 
+    @property
+    def upload_seconds(self) -> float:
+        """Time that finished copies to a GPU took, beside the computation; 0 where there are none."""
+        return 0.0
+
     @abstractmethod
     def cancel(self) -> None:
         """Forget what is in flight."""
@@ -100,6 +105,11 @@ class Prefetcher(Prefetch[AnyCrops]):
                 pending.upload = self._uploader.start(pending.slab, pending.rows)
         assert ready.upload is not None
         return ready.crops, ready.upload.tensor()
+
+    @property
+    def upload_seconds(self) -> float:
+        """Time that finished copies to the GPU took."""
+        return self._uploader.seconds if self._uploader else 0.0
 
     def cancel(self) -> None:
         """Forget what is in flight. Its slabs go with it: a thread may still be writing there."""

@@ -49,8 +49,8 @@ class Saturation:
         verdict = judge(self.slowest)
         if len(self.ranks) == 1:
             return verdict
-        where = f"{verdict.line}; rank {self.slowest.rank} of {len(self.ranks)} is the slowest"
-        return Verdict(verdict.bound, verdict.cause, where)
+        where = f"of rank {self.slowest.rank}, the slowest of {len(self.ranks)}"
+        return Verdict(verdict.bound, verdict.cause, f"{verdict.line}; {where}")
 
     @property
     def together(self) -> float | None:

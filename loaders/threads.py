@@ -7,6 +7,7 @@ Ctrl-C into a long wait. These threads drop what waits.
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,6 +15,9 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from clmr.errors import ConfigError
+
+CLOSING_SECONDS = 1.0
+"""How long closing waits for jobs that are under way."""
 
 _Job = tuple["Future[None]", Callable[[], None]]
 
@@ -43,8 +47,9 @@ def _stop(jobs: SimpleQueue[_Job | None], stopped: Event, threads: list[Thread])
     stopped.set()
     for _ in threads:
         jobs.put(None)
+    deadline = time.monotonic() + CLOSING_SECONDS  # a read that hangs in the kernel must not hang the exit
     for thread in threads:
-        thread.join(timeout=1.0)  # a read that hangs in the kernel must not hang the exit
+        thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 
 class ProcessGuard:

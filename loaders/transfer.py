@@ -44,15 +44,21 @@ class Uploader:
         self._device = device
         self._slabs = slabs
         self._stream = torch.cuda.Stream(device)
-        self._copying: deque[tuple[torch.cuda.Event, Slab]] = deque()
+        self._copying: deque[tuple[torch.cuda.Event, torch.cuda.Event, Slab]] = deque()
+        self.seconds = 0.0
+        """Time that finished copies took."""
 
     def start(self, slab: Slab, rows: int) -> Upload:
         """Begin the copy of the slab's first ``rows`` rows; the slab belongs to the uploader from here on."""
-        while self._copying and self._copying[0][0].query():
-            self._slabs.give_back(self._copying.popleft()[1])
+        while self._copying and self._copying[0][1].query():
+            begun, copied, done = self._copying.popleft()
+            self.seconds += begun.elapsed_time(copied) / 1e3
+            self._slabs.give_back(done)
         with torch.cuda.stream(self._stream):
+            begun = torch.cuda.Event(enable_timing=True)
+            begun.record(self._stream)
             on_device = torch.from_numpy(slab.pcm[:rows]).to(self._device, non_blocking=True)
-            copied = torch.cuda.Event()
+            copied = torch.cuda.Event(enable_timing=True)
             copied.record(self._stream)
-        self._copying.append((copied, slab))
+        self._copying.append((begun, copied, slab))
         return Upload(on_device, copied)

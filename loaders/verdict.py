@@ -8,6 +8,7 @@ reached (``T``): what they did, they can do.
     W <= WAIT_LITTLE, 1 - W - T/C > OTHER  elsewhere      neither steps nor waiting: checkpoints, logs, other programs
     W <= WAIT_LITTLE, L >= ROOM * C        device-bound
     W <= WAIT_LITTLE                       balanced       no waiting, and no room either
+    W >  WAIT_LITTLE, shards kept          loader-bound   L is of shards that were here already: by the bandwidth
     W >  WAIT_LITTLE, L >= ROOM * C        loader-bound   each alone is fast enough: by the CPU they share, or by stalls
     W >  WAIT_LITTLE                       loader-bound   by the limit of the loader alone
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loaders.figures import LoaderAlone, RankSpeeds
+from loaders.figures import LoaderAlone, RankSpeeds, Traffic
 
 WAIT_LITTLE = 0.05  # share of the time waiting
 ROOM = 1.25  # loader alone / consumer alone
@@ -79,7 +80,8 @@ def judge(speeds: RankSpeeds) -> Verdict:
         )
     room = loader / consumer
     if room >= ROOM:
-        line = f"device-bound: the loader could feed {_times(room)} as much"
+        here = " of shards that are here" if _kept(speeds) else ""
+        line = f"device-bound: the loader could feed {_times(room)} as much{here}"
         return Verdict("device-bound", None, f"{line} ({loader:,.0f} pairs/s alone, the device takes {consumer:,.0f})")
     line = f"balanced: the loader keeps pace with {_times(room)} of what the device takes"
     return Verdict("balanced", None, f"{line}; a faster device would wait for it")
@@ -97,6 +99,9 @@ def _loader_bound(speeds: RankSpeeds, loader: float | None, consumer: float) -> 
     if speeds.loader_alone is None or loader is None:
         line = "the loader alone was not measured; python -m loaders bench shows what limits it"
         return Verdict("loader-bound", "unknown", head + line)
+    if _kept(speeds):
+        limit = _bandwidth(speeds.traffic, speeds.seconds)
+        return Verdict("loader-bound", limit.cause, f"{head}{limit.fact}; {limit.remedy}")
     room = loader / consumer
     if room < ROOM:
         limit = limit_of(speeds.loader_alone, speeds.cores)
@@ -135,15 +140,28 @@ def limit_of(alone: LoaderAlone, cores: float) -> Limit:
         return Limit("cpu", fact + ")", "more cores, or fewer programs beside this one")
     if traffic.requests == 0 or (far and single is None):
         return Limit("storage", f"storage ({traffic.describe()})", "try another backend or access")
-    read, wanted = (size / alone.seconds / 1e6 for size in (traffic.read, traffic.wanted))
-    rate = f"{read:,.0f} MB/s read for {wanted:,.0f} MB/s wanted"
-    if not alone.remote:
-        return Limit("disk", f"the disk ({rate})", "a faster disk, more threads, or memory that holds the shards")
+    if alone.remote:
+        return _bandwidth(traffic, alone.seconds)
+    fact = f"the disk ({_rate(traffic, alone.seconds)})"
+    return Limit("disk", fact, "a faster disk, more threads, or memory that holds the shards")
+
+
+def _kept(speeds: RankSpeeds) -> bool:
+    """Whether the run had to fetch far more for a crop than the loader alone, which found shards kept here."""
+    run, alone = speeds.traffic, speeds.loader_alone
+    return alone is not None and alone.remote and run.read * alone.traffic.wanted > 2 * alone.traffic.read * run.wanted
+
+
+def _bandwidth(traffic: Traffic, seconds: float) -> Limit:
     if traffic.read > WASTE * traffic.wanted:
         remedy = "ranges read only the crops (access ranges); whole shards pay from the second pass over them on"
     else:
         remedy = "a faster link, whole shards kept on a disk (access stream), or more pairs of each read"
-    return Limit("bandwidth", f"storage bandwidth ({rate})", remedy)
+    return Limit("bandwidth", f"storage bandwidth ({_rate(traffic, seconds)})", remedy)
+
+
+def _rate(traffic: Traffic, seconds: float) -> str:
+    return f"{traffic.read / seconds / 1e6:,.0f} MB/s read for {traffic.wanted / seconds / 1e6:,.0f} MB/s wanted"
 
 
 def _times(factor: float) -> str:

@@ -95,7 +95,7 @@ class _Readings:
         self.time = time.perf_counter()
         self.waited = waiting.seconds()
         self.counts = loader.counts()
-        self.uploading = float(getattr(loader, "upload_seconds", 0.0))
+        self.uploading = loader.upload_seconds
         self.pairs = pairs
 
 

@@ -59,8 +59,8 @@ class StreamedPairs(Supply):
     ``2i + 1``, which go to as many batches. Where pairs are missing at the end of an epoch, because samples could not
     be used or two tracks of a song would have to meet, the stream begins again and its tracks give one pair more.
 
-    Resuming in mid-epoch reads the epoch from its beginning, without cropping, because the order follows from the
-    samples: it takes as long as reading that part did.
+    Resuming in mid-epoch reads the epoch from its beginning, because the order follows from the samples: it takes as
+    long as reading that part did.
 
     Args:
         settings: of the loader, with one folder of shards.
@@ -105,7 +105,7 @@ class StreamedPairs(Supply):
         if (free := free_bytes(torch.device("cpu"))) < buffer_bytes:
             raise ConfigError(
                 f"the shuffle buffer takes {buffer_bytes / 1e9:.1f} GB for batches of {settings.batch_size} pairs with "
-                f"{settings.pairs_per_read} of each track, and {free / 1e9:.1f} GB are free: give a smaller --batch-size"
+                f"{settings.pairs_per_read} of each track, and {free / 1e9:.1f} GB are free: use a smaller --batch-size"
             )
         share = self._rows.stop - self._rows.start
         self._slabs = SlabPool((share, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")

@@ -164,6 +164,11 @@ class StreamedFeed(Feed):
             self._upload(self._uploader, ahead)
         return _batch(made, upload.tensor())
 
+    @property
+    def upload_seconds(self) -> float:
+        """Time that finished copies to the GPU took."""
+        return self._uploader.seconds if self._uploader else 0.0
+
     def _upload(self, uploader: Uploader, made: Made) -> None:
         self._uploads.append((made, uploader.start(made.slab, len(made.track))))
 

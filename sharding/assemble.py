@@ -37,7 +37,7 @@ def assemble(
 
 def concatenate(receipts: Sequence[Receipt]) -> pa.Table:
     """The rows of the index: those of the receipts, one after the other."""
-    return pa.concat_tables([receipt.rows for receipt in receipts]).combine_chunks()
+    return pa.concat_tables([receipt.rows for receipt in receipts])
 
 
 def summarise(

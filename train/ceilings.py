@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from loaders.batch import Batch
 from loaders.figures import LoaderAlone, RankSpeeds
 from loaders.measure import measure_loader, synchronise
 from loaders.saturation import Saturation
 from train.launch import barrier, mean_over_ranks
-from train.trainer import Trainer
+from train.trainer import Trainer, over_ranks
 
 SHARE = 0.05  # of the run that is ahead, for both ceilings
 AT_MOST = 3.0  # seconds, likewise
@@ -39,6 +38,7 @@ class Ceilings:
 def measure_ceilings(trainer: Trainer) -> Ceilings:
     """Measure both, in about 5 % of the run that is ahead and at most 3 s; at the least two steps and two batches.
 
+    That is beside the time of two first batches, and about a second for single requests where the shards are remote.
     Every rank must call it. The loader is put back where it stood, and nothing else is touched.
 
     Raises:
@@ -89,9 +89,7 @@ def _twin(trainer: Trainer) -> Trainer:
     twin = copy.copy(trainer)
     # Together, so that the copied optimiser holds the copied parameters, and its state where it has one already.
     twin.model, twin.optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
-    twin.ranked = twin.model
-    if trainer.ranked is not trainer.model:
-        twin.ranked = DistributedDataParallel(twin.model, broadcast_buffers=False)
+    twin.ranked = over_ranks(twin.model, trainer.place)
     return twin
 
 

@@ -15,7 +15,6 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from typing import Any
 import click
 
 from clmr.errors import ConfigError, one_line_errors
-from loaders import Batch, PairLoader
 from loaders.settings import ACCESSES, BACKENDS
-from sharding.publish import claimed
+from loaders.watch import SaturationLog
+from sharding.publish import claimed, publish
 from train import checkpoint
+from train.ceilings import Ceilings, gather, measure_ceilings
 from train.launch import DEVICES, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
 from train.runlog import RunLog
@@ -34,12 +34,6 @@ from train.settings import PRECISIONS, PretrainSettings, check_resume, save_conf
 from train.trainer import Trainer
 
 LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
-
-
-def epochs_of(loader: PairLoader) -> Iterator[Batch]:
-    """Batches without end, epoch after epoch, from where the loader stands."""
-    while True:
-        yield from loader
 
 
 class Saver:
@@ -63,8 +57,14 @@ class Saver:
         self.saved = self.trainer.step_count
 
 
-def train(trainer: Trainer, run: Path, checkpoint_every: int) -> int | None:
+def train(trainer: Trainer, run: Path, checkpoint_every: int, *, ceilings: bool = True) -> int | None:
     """Train to the last step, or to a signal; the last step done is in a checkpoint either way.
+
+    Args:
+        trainer: a fresh or a resumed one.
+        run: folder of the run.
+        checkpoint_every: steps between checkpoints.
+        ceilings: measure first what the trainer and the loader reach alone; it changes nothing but a few seconds.
 
     Returns:
         The signal that ended the training before its last step, if one did.
@@ -72,16 +72,21 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int) -> int | None:
     save = Saver(trainer, run)
     if trainer.step_count == 0:
         save()  # the initial weights: what the pretrained encoder is compared with
-    batches = epochs_of(trainer.loader)
-    since, waited, logged = time.perf_counter(), 0.0, trainer.step_count
     first = trainer.place.first
+    alone = measure_ceilings(trainer) if ceilings else Ceilings()
+    watch = SaturationLog(
+        trainer.loader,
+        consumer_alone=alone.consumer_alone,
+        loader_alone=alone.loader_alone,
+        rank=trainer.place.rank,
+    )
+    since, logged = time.perf_counter(), trainer.step_count
     with RunLog(run, start=logged, total=trainer.total, active=first) as log, StopRequest() as stop:
         ending = trainer.step_count >= trainer.total
         while not ending:
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
+            batch = watch.take()
             loss, accuracy = trainer.step(batch)
+            watch.stepped()
             log.advance()
             step = trainer.step_count
             ending = stop.agreed() or step == trainer.total
@@ -97,13 +102,19 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int) -> int | None:
                         "loss": mean_loss,
                         "contrastive_accuracy": mean_accuracy,
                         "pairs_per_second": (step - logged) * trainer.settings.batch_size / (now - since),
-                        "wait_share": waited / (now - since),
+                        **watch.scalars(),
                     }
                 )
-                since, waited, logged = now, 0.0, step
+                since, logged = now, step
             if step % checkpoint_every == 0:
                 save()
         save()
+        report = gather(watch.speeds())
+        log.conclude(report.scalars(), trainer.step_count)
+    if first:
+        with publish(run / "saturation.json") as path:
+            path.write_text(report.to_json(), encoding="utf-8")
+        click.echo(report.verdict.line, err=True)
     return (stop.signal or signal.SIGTERM) if trainer.step_count < trainer.total else None
 
 
@@ -141,7 +152,13 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 @click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
 @click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
 @click.option("--pairs-per-read", type=click.IntRange(min=1), default=1, help="Batches in a row of the same tracks.")
+@click.option("--shuffle", type=click.IntRange(min=1), help="Pairs that the webdataset backend mixes in memory.")
 @click.option("--quiet-db", type=float, help="Avoid crops this many dB quieter than their track.")
+@click.option(
+    "--ceilings/--no-ceilings",
+    default=True,
+    help="Measure for a few seconds what trainer and loader reach alone, for the verdict at the end.",
+)
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
@@ -153,6 +170,8 @@ def main(
     checkpoint_every: int,
     device: str,
     threads: int | None,
+    *,
+    ceilings: bool,
     **options: Any,
 ) -> None:
     """Pretrain an encoder without labels. The same command again goes on where it was."""
@@ -164,7 +183,7 @@ def main(
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 save_config(run, trainer.config())
-            stopped_by = train(trainer, run, checkpoint_every)
+            stopped_by = train(trainer, run, checkpoint_every, ceilings=ceilings)
         if place.first:
             where = f"step {trainer.step_count} of {trainer.total}"
             if stopped_by is not None:

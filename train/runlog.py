@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,9 +63,14 @@ class RunLog:
         for name, value in entry.items():
             if name != "step":
                 self._board.add_scalar(name, value, entry["step"])
-        self._bar.set_postfix_str(
-            f"loss {entry['loss']:.4f}, {entry['pairs_per_second']:.0f} pairs/s, waiting {entry['wait_share']:.0%}"
-        )
+        waiting = f", waiting {entry['wait_share']:.0%}" if "wait_share" in entry else ""
+        self._bar.set_postfix_str(f"loss {entry['loss']:.4f}, {entry['pairs_per_second']:.0f} pairs/s{waiting}")
+
+    def conclude(self, scalars: Mapping[str, float], step: int) -> None:
+        """What is known at the end only, for TensorBoard."""
+        if self.active:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
 
     def __enter__(self) -> Self:
         return self

@@ -55,6 +55,8 @@ class PretrainSettings:
     """Most the cache may hold, such as 500GiB; None takes 80 % of what is free."""
     pairs_per_read: int = 1
     """Batches in a row made of the same tracks."""
+    shuffle: int | None = None
+    """Pairs that the webdataset backend mixes in memory; None leaves it to the loader."""
     quiet_db: float | None = None
     """Avoid crops this many dB quieter than their track."""
 
@@ -74,6 +76,7 @@ class PretrainSettings:
             "cache_bytes": parse_size(self.cache_size) if self.cache_size is not None else None,
             "epochs": self.epochs,
             "pairs_per_read": self.pairs_per_read,
+            "shuffle": self.shuffle,
             "quiet_db": self.quiet_db,
         }
 

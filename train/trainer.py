@@ -49,6 +49,14 @@ def check_agreement(fingerprint: dict[str, Any]) -> None:
             )
 
 
+def over_ranks(model: nn.Module, place: Place) -> nn.Module:
+    """The model with gradients averaged over the ranks; itself where there is one."""
+    if place.world_size == 1:
+        return model
+    # Buffers need no broadcast: the batch-norm statistics are global, hence the same on every rank.
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
 class Trainer:
     """Model, optimiser, loader and chain of one run; ``step`` does one optimiser step."""
 
@@ -73,10 +81,7 @@ class Trainer:
         check_agreement(self.loader.state_dict()["fingerprint"])
         self.chain = Chain.preset(settings.augment, sample_rate=self.loader.sample_rate)
         self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
-        self.ranked: nn.Module = self.model
-        if place.world_size > 1:
-            # Buffers need no broadcast: the batch-norm statistics are global, hence the same on every rank.
-            self.ranked = DistributedDataParallel(self.model, broadcast_buffers=False)
+        self.ranked = over_ranks(self.model, place)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
         self.step_count = 0
         steps = settings.steps if settings.steps is not None else (settings.epochs or 0) * len(self.loader)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def convert(files: Sequence[str], folder: str) -> None:
 
 
 def _start(frames: int, crop_frames: int) -> int:
-    return random.randrange(frames - crop_frames + 1)
+    return int(torch.randint(frames - crop_frames + 1, ()))
 
 
 class _TwoCrops:
@@ -49,7 +48,9 @@ class _TwoCrops:
 
 
 def items(folder: str, pairs: int, crop_frames: int, workers: int) -> Iterator[Tensor]:
-    """optimize() of int16 tensors, chunks of 512 MB; StreamingDataset(local folder, so mapped in place, shuffle=True,
+    """Whole clips, cropped by the transform.
+
+    optimize() of int16 tensors, chunks of 512 MB; StreamingDataset(local folder, so mapped in place, shuffle=True,
     drop_last=True, transform=two crops of the item), StreamingDataLoader(persistent_workers=True).
     """
     dataset = StreamingDataset(f"{folder}/items", shuffle=True, drop_last=True, transform=_TwoCrops(crop_frames))
@@ -78,8 +79,10 @@ class _Windows(Dataset[Tensor]):
 
 
 def windows(folder: str, pairs: int, crop_frames: int, workers: int) -> Iterator[Tensor]:
-    """optimize(item_loader=TemporalArrayLoader()), chunks of 512 MB; two read_window() per record, which copies only
-    the window out of the mapped chunk; as in its example a map-style Dataset in torch's DataLoader(shuffle=True,
+    """Windows of records.
+
+    optimize(item_loader=TemporalArrayLoader()), chunks of 512 MB; two read_window() per record, which copies only the
+    window out of the mapped chunk; as in its example a map-style Dataset in torch's DataLoader(shuffle=True,
     drop_last=True, persistent_workers=True).
     """
     loader = DataLoader(

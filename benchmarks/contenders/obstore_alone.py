@@ -51,8 +51,10 @@ def _plan(url: str, crop_frames: int, together: int) -> list[Call]:
 
 
 def crops(url: str, crop_frames: int, style: str, in_flight: int) -> Iterator[int]:
-    """Random crops of the tracks, fetched and dropped, so many calls under way all the time: obstore.get_range in
-    threads, get_range_async in one event loop, or get_ranges_async of 32 crops of a shard with coalesce=0.
+    """Random crops of the tracks, fetched and dropped, so many calls under way all the time.
+
+    obstore.get_range in threads, get_range_async in one event loop, or there get_ranges_async of 32 crops of a shard
+    with coalesce=0.
     """
     size = crop_frames * SAMPLE_BYTES
     together = 32 if style == "get_ranges_async" else 1
@@ -143,7 +145,7 @@ def _in_a_loop(
 
 
 def whole_shards(url: str, in_flight: int, part: int = 8 * MEBIBYTE) -> Callable[[], float]:
-    """Every shard once, in parallel ranges of 8 MiB by obstore.get_range_async, dropped: MB/s."""
+    """Every shard once, in parallel ranges of 8 MiB by obstore.get_range_async, dropped."""
     store = _store(url)
     shards = open_shards(url).manifest.shards
 

@@ -18,14 +18,20 @@ from sharding.format import open_shards
 
 def pairloader(shards: str, pairs: int, **options: Any) -> Iterator[Tensor]:
     """PairLoader with its defaults; every batch is dropped at once."""
-    loader = PairLoader(shards, batch_size=pairs, **options)
-    while True:
-        yield from (batch.pcm for batch in loader)
+    with PairLoader(shards, batch_size=pairs, **options) as loader:
+        while True:
+            yield from (batch.pcm for batch in loader)
+
+
+def batch_sizes(shards: str, pairs: int, **options: Any) -> Iterator[int]:
+    """PairLoader with its defaults, on shards whose samples say nothing."""
+    return map(len, pairloader(shards, pairs, **options))
 
 
 def one_epoch(shards: str, pairs: int, **options: Any) -> Callable[[], float]:
-    """PairLoader(access="stream") with an empty cache, every batch of one epoch dropped at once: MB/s of shards, opening
-    left out.
+    """PairLoader(access="stream") with an empty cache, for an epoch.
+
+    Every batch is dropped at once; opening is left out. MB/s of shards, which all have to come.
     """
     size = sum(shard.bytes for shard in open_shards(shards).manifest.shards)
 
@@ -49,4 +55,7 @@ def memory_copy(shards: str, pairs: int, crop_frames: int, threads: int | None =
     ceiling = CopyCeiling(
         shard_set.root, tracks, crop_frames=crop_frames, pairs=pairs, threads=threads or default_threads()
     )
-    return ceiling.batches()
+    try:
+        yield from ceiling.batches()
+    finally:
+        ceiling.close()

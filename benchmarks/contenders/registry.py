@@ -36,7 +36,7 @@ class Corpus:
 
 def interpreter(module: str, peers_python: str) -> str:
     """This interpreter where it has the module, else the peers' one."""
-    return peers_python if peers_python and find_spec(module) is None else sys.executable
+    return peers_python if find_spec(module) is None else sys.executable
 
 
 def converters(corpus: Corpus, peers_python: str) -> dict[str, Contender]:

@@ -34,7 +34,7 @@ class Pairs(Protocol):
         """Pairs."""
 
 
-Endless = Iterator[Pairs] | Iterator[int]
+Endless = Iterator[Pairs | int]
 """Batches of pairs, or of an amount that cannot be checked, without end."""
 Work = Callable[[], float]
 """Does a piece of work that has an end; its amount per second."""
@@ -51,7 +51,7 @@ def rate(batches: Iterable[Pairs | int], seconds: float) -> float:
     return amount / (now - begin)
 
 
-def checked(batches: Endless) -> tuple[Iterator[Pairs | int], bool]:
+def checked(batches: Endless) -> tuple[Endless, bool]:
     """The same batches, after the first one's pairs were compared with the clips where they can be."""
     first = next(batches)
     if isinstance(first, int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -45,7 +44,7 @@ class OfficialCrops(Dataset[Tensor]):
         audio = torch.from_numpy(soundfile.read(self.files[index], dtype="float32", always_2d=True)[0].T)
         views = []
         for _ in range(2):
-            start = random.randint(0, audio.shape[-1] - self.crop_frames)
+            start = int(torch.randint(audio.shape[-1] - self.crop_frames + 1, ()))
             views.append(audio.clone()[..., start : start + self.crop_frames])
         return torch.stack(views)
 
@@ -59,15 +58,19 @@ def _batches(dataset: Dataset[Tensor], pairs: int, workers: int) -> Iterator[Ten
 
 
 def soundfile_crops(files: Sequence[str], pairs: int, crop_frames: int, workers: int) -> Iterator[Tensor]:
-    """Map-style Dataset, one open and two seek + read(dtype int16) per clip, DataLoader(shuffle=True, drop_last=True,
+    """Only the crops are read.
+
+    Map-style Dataset, one open and two seek + read(dtype int16) per clip, DataLoader(shuffle=True, drop_last=True,
     persistent_workers=True).
     """
     return _batches(SoundfileCrops(files, crop_frames), pairs, workers)
 
 
 def official(files: Sequence[str], pairs: int, crop_frames: int, workers: int) -> Iterator[Tensor]:
-    """The official code's way without its effects: the whole clip to float32, twice a clone and RandomResizedCrop,
-    stacked, default collate, DataLoader(shuffle=True, drop_last=True). soundfile.read stands for torchaudio.load, which
-    called it there and wants torchcodec today; persistent_workers=True is a favour, as an epoch is short here.
+    """The official code's way without its effects.
+
+    The whole clip to float32, twice a clone and RandomResizedCrop, stacked, default collate, DataLoader(shuffle=True,
+    drop_last=True). soundfile.read stands for torchaudio.load, which called it there and wants torchcodec today;
+    persistent_workers=True is a favour, as an epoch is short here.
     """
     return _batches(OfficialCrops(files, crop_frames), pairs, workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,13 +16,15 @@ SHUFFLE_BUFFER = 100  # samples; of 1.3 MB each, so a larger buffer costs memory
 
 
 def streamed(shards: Sequence[str], pairs: int, crop_frames: int, workers: int) -> Iterator[Tensor]:
-    """WebDataset(resampled=True, select_files).shuffle(100), so that shards come without end; WAV header skipped
-    instead of decoded, two crops, batched inside the worker, WebLoader(batch_size=None).
+    """Whole clips from a shuffle buffer.
+
+    WebDataset(resampled=True, select_files).shuffle(100), so that shards come without end; WAV header skipped instead
+    of decoded, two crops, batched inside the worker, WebLoader(batch_size=None).
     """
 
     def two_crops(sample: dict[str, bytes]) -> Tensor:
         pcm = np.frombuffer(sample["wav"], dtype=np.int16, offset=WAV_HEADER)
-        starts = [random.randrange(len(pcm) - crop_frames + 1) for _ in range(2)]
+        starts = [int(torch.randint(len(pcm) - crop_frames + 1, ())) for _ in range(2)]
         return torch.from_numpy(np.stack([pcm[start : start + crop_frames] for start in starts]))
 
     dataset: Any = wds.WebDataset(list(shards), resampled=True, shardshuffle=False, select_files=_is_wav)

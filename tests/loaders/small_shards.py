@@ -92,7 +92,7 @@ def write_shards(
                     place = {"shard": f"{split}/{path.name}", "pcm_offset": tar.offset + 512 + 44}
                     rows.append(_row(track, sample_rate) | place)
                     _member(tar, f"{track.key}.wav", wav)
-                    _member(tar, f"{track.key}.json", json.dumps({"key": track.key}).encode())
+                    _member(tar, f"{track.key}.json", json.dumps({"key": track.key, "song_id": track.song}).encode())
             frames = sum(len(track.pcm) for track in content)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             infos.append(ShardInfo(f"{split}/{path.name}", path.stat().st_size, len(content), frames, digest))

@@ -89,7 +89,8 @@ def served(remote: Remote) -> Iterator[Remote]:
 
         def get(self) -> None:
             name = self.path[1:]
-            remote.requests[f"{self.command} {name}"] += 1
+            if name:  # the folder itself is asked for once, to see whether the server is there
+                remote.requests[f"{self.command} {name}"] += 1
             data = remote.files.get(name)
             status = remote.status(name) or (404 if data is None else 0)
             if status or data is None:
@@ -102,6 +103,7 @@ def served(remote: Remote) -> Iterator[Remote]:
             begin, end = self.wanted(len(data))
             remote.requests[f"{self.command} {name} from {begin}"] += 1
             time.sleep(remote.delay(name))
+            data = remote.files[name]
             self.reply(206, data[begin:end], ETag=tag, Content_Range=f"bytes {begin}-{end - 1}/{len(data)}")
 
         head = get
@@ -139,3 +141,9 @@ def size_of(root: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait; what never comes true ends the run."""
+    while not condition():
+        time.sleep(0.005)

@@ -29,17 +29,18 @@ def lines_of(result: Result) -> list[str]:
 
 def names(lines: list[str]) -> list[str]:
     """The first words of the table."""
-    return [line[:15].strip() for line in lines[3:] if line[15:25].strip().replace(",", "").isdigit()]
+    return [line[:15].strip() for line in lines[4:] if line[15:25].strip().replace(",", "").isdigit()]
 
 
 def test_it_prints_a_table_and_ends_with_a_verdict(shards: Path) -> None:
     lines = lines_of(bench(shards))
     assert lines[0].endswith(f"40 tracks, {CROP} samples per crop, 1 threads")
-    assert "first batch after" in lines[1]
-    assert lines[2].split() == ["pairs/s", "lowest", "highest", "MB/s", "of", "copy"]
+    assert lines[1].startswith("torch backend")
+    assert lines[2].startswith("first batch after")
+    assert lines[3].split() == ["pairs/s", "lowest", "highest", "MB/s", "of", "copy"]
     assert names(lines) == ["loader alone", "memory copy"]
-    assert all(int(line[15:25].replace(",", "")) > 0 for line in lines[3:5])
-    assert "MB wanted" in lines[5]
+    assert all(int(line[15:25].replace(",", "")) > 0 for line in lines[4:6])
+    assert "MB wanted" in lines[6]
     assert lines[-1].startswith("the loader alone is limited by ")
 
 
@@ -65,7 +66,7 @@ def test_a_web_server_has_no_ceiling_on_this_machine(shards: Path) -> None:
     with serving(files_of(files)) as address:
         lines = lines_of(bench(address, "--access", "ranges", "--depth", "2"))
     assert names(lines) == ["loader alone"]
-    assert "of copy" not in lines[2]
+    assert "of copy" not in lines[3]
     assert "requests (p50" in "\n".join(lines)
     assert "the disk" not in lines[-1]
 

@@ -92,7 +92,7 @@ def test_dali_is_told_to_keep_its_memory_unless_the_user_has_said_otherwise(monk
 
 
 FORKED = """
-import os, sys
+import os, signal, sys
 import torch
 from clmr.errors import ConfigError
 from loaders.dali import DaliPrefetch
@@ -105,6 +105,7 @@ held = [next(prefetch) for _ in range(4)]
 for end in ("exit", "cancel", "at once"):
     child = os.fork()
     if child == 0:
+        signal.alarm(60)  # one that hangs leaves nothing behind
         try:
             next(prefetch)
         except ConfigError as error:

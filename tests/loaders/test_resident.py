@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,11 @@ from loaders.planned import PairCrops
 from loaders.resident import ResidentPcm, ResidentPrefetch, gather
 from loaders.resident_loading import Piece, lay_out, pieces
 from loaders.resident_memory import fits, free_bytes, free_host_bytes, judge
-from loaders.settings import PairSettings
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads
 from sharding.format import SAMPLE_BYTES, Tracks, open_shards
-from tests.loaders.reading import open_loader, take
-from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings
+from tests.loaders.reading import content, open_loader, take
+from tests.loaders.small_shards import CROP, Recording, WriteShards, indexed, recordings
 from tests.loaders.test_remote import upload
 from tests.servers.s3 import needs_s3
 from tests.servers.web import files_of, serving
@@ -34,11 +34,9 @@ from tests.servers.web import files_of, serving
 CPU = torch.device("cpu")
 
 
-def indexed_pairs(*shards: Path | str, batch_size: int = 8, rank: int = 0, world_size: int = 1) -> IndexedPairs:
-    settings = PairSettings(
-        shards=tuple((str(each), 1.0) for each in shards), batch_size=batch_size, crop_frames=CROP, seed=3, threads=2
-    )
-    return IndexedPairs(settings, rank, world_size, CPU)
+def indexed_pairs(shards: Path | str, **settings: Any) -> IndexedPairs:
+    """A supply whose plan and data sets are used here, whatever backend it has."""
+    return indexed(open_loader(shards, access="auto" if isinstance(shards, Path) else "ranges", **settings))
 
 
 def prefetch(pairs: IndexedPairs, resident: ResidentPcm, rows: int = 8) -> ResidentPrefetch[PairCrops]:
@@ -52,24 +50,29 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resident_loading, "PIECE", 6000)
 
 
-def test_batches_equal_those_of_the_torch_backend(shards: Path) -> None:
-    with open_loader(shards) as loader:
-        expected = take(loader, 13)
-    pairs = indexed_pairs(shards)
-    for batch, (crops, pcm) in zip(expected, prefetch(pairs, ResidentPcm.load(pairs.corpora, CPU)), strict=False):
-        assert (crops.epoch, crops.step, crops.row.tolist()) == (batch.epoch, batch.step, batch.track.tolist())
-        torch.testing.assert_close(pcm, batch.pcm, rtol=0, atol=0)
+@pytest.mark.parametrize("depth", [1, 4])
+def test_batches_equal_those_of_the_torch_backend(shards: Path, depth: int) -> None:
+    with open_loader(shards) as loader, open_loader(shards, backend="resident", depth=depth) as resident:
+        assert content(take(resident, 13)) == content(take(loader, 13))
+        assert resident.state_dict() == loader.state_dict()
+        assert resident.description.startswith("resident backend")
 
 
 def test_a_mixture_and_a_rank_of_several(shards: Path, make_shards: WriteShards) -> None:
-    other = make_shards(recordings(50, seed=2))
-    with open_loader({str(shards): 0.5, str(other): 0.5}, rank=1, world_size=2) as loader:
-        expected = take(loader, 9)
-    pairs = indexed_pairs(shards, other, rank=1, world_size=2)
-    came = prefetch(pairs, ResidentPcm.load(pairs.corpora, CPU), rows=4)
-    for batch, (crops, pcm) in zip(expected, came, strict=False):
-        assert crops.source.tolist() == batch.source.tolist()
-        torch.testing.assert_close(pcm, batch.pcm, rtol=0, atol=0)
+    mixed = {str(shards): 0.5, str(make_shards(recordings(50, seed=2))): 0.5}
+    settings = {"rank": 1, "world_size": 2, "pairs_per_read": 2}
+    with open_loader(mixed, **settings) as loader, open_loader(mixed, backend="resident", **settings) as resident:
+        assert content(take(resident, 13)) == content(take(loader, 13))
+
+
+def test_a_state_of_the_torch_backend_goes_on_here(shards: Path) -> None:
+    with open_loader(shards) as loader:
+        take(loader, 3)
+        state = loader.state_dict()
+        expected = content(take(loader, 4))
+    with open_loader(shards, backend="resident") as loader:
+        loader.load_state_dict(state)
+        assert content(take(loader, 4)) == expected
 
 
 def test_the_gather_of_a_gpu_gives_the_same_crops() -> None:
@@ -89,14 +92,16 @@ def test_the_gather_of_a_gpu_gives_the_same_crops() -> None:
 def tracks(draw: st.DrawFn) -> Tracks:
     """Tracks in any order of the index, one behind the other in their shards."""
     shard = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=30)), dtype=np.int32)
-    frames = np.array(draw(st.lists(st.integers(1, 900), min_size=len(shard), max_size=len(shard))), dtype=np.int64)
-    offset = np.zeros(len(shard), dtype=np.int64)
+    count = len(shard)
+    frames = np.array(draw(st.lists(st.integers(1, 900), min_size=count, max_size=count)), dtype=np.int64)
+    offset = np.zeros(count, dtype=np.int64)
     ends = [0, 0, 0, 0]
-    for row in draw(st.permutations(range(len(shard)))):
+    for row in draw(st.permutations(range(count))):
         offset[row] = ends[shard[row]] + 2 * draw(st.integers(20, 700))
         ends[shard[row]] = offset[row] + SAMPLE_BYTES * frames[row]
-    row = np.arange(len(shard))
-    return Tracks(("a", "b", "c", "d"), shard, offset, frames, row, row, table=None)
+    rows = np.arange(count)
+    no_table: Any = None
+    return Tracks(("a", "b", "c", "d"), shard, offset, frames, rows, rows, no_table)
 
 
 @given(tracks=tracks(), most=st.integers(1, 1000).map(lambda half: 2 * half))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clmr.errors import ConfigError
 from loaders.figures import RankSpeeds
 from loaders.saturation import Saturation
-from tests.loaders.test_verdict import REMOTE, WAITED, changed, speeds
+from tests.loaders.some_figures import REMOTE, WAITED, changed, speeds
 
 
 @given(st.lists(speeds(run=False), min_size=1, max_size=4))
@@ -55,7 +55,7 @@ def test_the_verdict_names_the_slowest_rank() -> None:
     starved = replace(WAITED, rank=2, loader_alone=REMOTE)
     report = Saturation.of([fed, replace(fed, rank=1), starved, replace(fed, rank=3)])
     assert report.verdict.cause == "latency"
-    assert report.verdict.line.endswith("; rank 2 of 4 is the slowest")
+    assert report.verdict.line.endswith("; of rank 2, the slowest of 4")
     assert json.loads(report.to_json())["slowest_rank"] == 2
     assert "rank" not in Saturation.of([fed]).verdict.line
 

@@ -1,8 +1,7 @@
-"""Several processes on one cache: each shard comes once, the limit holds, and nobody waits for a process that is dead."""
+"""Several processes on one cache: each shard comes once, the limit holds, nobody waits for a process that is dead."""
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loaders.cache_content import cache_content, clear
 from loaders.cache_folder import charge
-from tests.loaders.stream_data import Remote, noise, served, size_of
+from tests.loaders.stream_data import Remote, noise, served, size_of, until
 from tests.loaders.stream_worker import Work, Worker
 
 NUMBER, SIZE = 8, 200_000
@@ -65,8 +65,8 @@ def test_ranks_fetch_every_shard_once(remote: Remote, root: Path) -> None:
 
 def test_jobs_with_just_enough_room_all_get_through(remote: Remote, root: Path) -> None:
     """Three jobs, room for what each needs and no more: none may hold what another waits for."""
-    remote.delay = lambda name: random.uniform(0, 0.01)
-    orders = [tuple(random.Random(job).choices(range(NUMBER), k=20)) for job in range(3)]
+    remote.delay = lambda name: 0.01 * int(name[0]) / NUMBER
+    orders = [tuple(np.random.default_rng(job).integers(NUMBER, size=20).tolist()) for job in range(3)]
     with largest(root) as found:
         jobs = [start(remote, root, 6.1, order) for order in orders]
         assert [job.end()[-1] for job in jobs] == ["over"] * 3
@@ -92,8 +92,7 @@ def test_who_is_ahead_lets_go_for_who_waits(remote: Remote, root: Path, port: st
     """One holds all the room, most of it ahead of use, and does not go on until the other has got through."""
     ahead = start(remote, root, 4, (4, 5, 6, 7), port=port, stay=True)
     ahead.hear(0)
-    while sum(shard.in_use for shard in cache_content(root)) < 4:
-        assert ahead.process.is_alive()
+    until(lambda: sum(shard.in_use for shard in cache_content(root)) == 4)
     behind = start(remote, root, 4, (0, 1, 2, 3, 4), port=port)
     assert behind.end()[-1] == "over"
     ahead.go_on()
@@ -102,10 +101,9 @@ def test_who_is_ahead_lets_go_for_who_waits(remote: Remote, root: Path, port: st
 
 def test_who_waits_for_a_killed_process_takes_over(remote: Remote, root: Path) -> None:
     sending = threading.Event()
-    remote.delay = lambda name: 0.0 if sending.wait(60) else 0.0
+    remote.delay = lambda name: 60 * (not sending.wait(60))
     first = start(remote, root, 5, (0, 1))
-    while len(list(root.glob("*.part"))) < 2:
-        assert first.process.is_alive()
+    until(lambda: len(list(root.glob("*.part"))) == 2)
     second = start(remote, root, 5, (0, 1))
     second.hear("open")
     first.kill()
@@ -117,7 +115,7 @@ def test_who_waits_for_a_killed_process_takes_over(remote: Remote, root: Path) -
 @pytest.mark.parametrize(
     "dies",
     [
-        ("Path.write_text", 1),  # the folder is not marked yet
+        ("Path.mkdir", 2),  # the folder is marked, and no more
         ("Path.write_text", 3),  # the second note
         ("os.ftruncate", 2),  # a part of no size
         ("os.posix_fallocate", 2),

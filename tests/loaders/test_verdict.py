@@ -12,56 +12,9 @@ from hypothesis import strategies as st
 from loaders.cpu import CpuUse
 from loaders.figures import LoaderAlone, RankSpeeds, Traffic
 from loaders.verdict import OTHER, ROOM, WAIT_LITTLE, judge, limit_of
+from tests.loaders.some_figures import REMOTE, WAITED, changed, loaders, shares, speeds
 
 REMEDIES = r"cores|programs|disk|threads|memory|depth|access|backend|prefixes|link|bench"
-
-rates = st.floats(1, 1e6)
-shares = st.floats(0, 1)
-idle = CpuUse(cores=0.1, busiest=0.05)
-
-
-@st.composite
-def traffics(draw: st.DrawFn) -> Traffic:
-    requests = draw(st.integers(0, 10**6))
-    p50 = draw(st.floats(1e-5, 10)) if requests else None
-    return Traffic(
-        wanted=draw(st.integers(0, 10**12)),
-        read=draw(st.integers(0, 10**12)),
-        requests=requests,
-        retries=draw(st.integers(0, requests)),
-        p50=p50,
-        p99=p50 * draw(st.floats(1, 100)) if p50 else None,
-    )
-
-
-uses = st.builds(CpuUse, cores=st.floats(0, 8), busiest=shares)
-loaders = st.builds(
-    LoaderAlone,
-    pairs_per_second=rates,
-    seconds=st.floats(0.1, 10),
-    first_batch=st.floats(1e-3, 10),
-    traffic=traffics(),
-    cpu=uses,
-    remote=st.booleans(),
-    request_alone=st.none() | st.floats(1e-5, 10),
-    copy_ceiling=st.none() | rates,
-)
-
-
-@st.composite
-def speeds(draw: st.DrawFn, *, run: bool = True, whole: bool = False) -> RankSpeeds:
-    """Records of runs, or without ``run`` of loaders alone too; ``whole`` ones have all ceilings."""
-    seconds = draw(st.floats(0.1, 1e5))
-    return RankSpeeds(
-        cores=draw(st.sampled_from([0.5, 1.0, 2.0, 16.0])),
-        consumer_alone=draw(rates if whole else st.none() | rates),
-        loader_alone=draw(loaders if whole else st.none() | loaders),
-        together=draw(rates if run else st.none() | rates),
-        seconds=seconds,
-        waited=seconds * draw(shares | st.floats(0, 0.1)),
-        traffic=draw(traffics()),
-        cpu=draw(uses),
-    )
 
 
 @given(speeds(run=False))
@@ -167,27 +120,6 @@ def test_more_waiting_is_never_judged_better(measured: RankSpeeds, more: float) 
     assert before != "loader-bound" or after == "loader-bound"
 
 
-REMOTE = LoaderAlone(
-    pairs_per_second=431,
-    seconds=1.0,
-    first_batch=0.1,
-    traffic=Traffic(wanted=102_000_000, read=102_000_000, requests=862, p50=0.031, p99=0.08),
-    cpu=idle,
-    remote=True,
-    request_alone=0.028,
-)
-WAITED = RankSpeeds(
-    cores=8, consumer_alone=2000, together=430, seconds=10, waited=7.8, cpu=idle, traffic=REMOTE.traffic
-)
-
-
-def changed(alone: LoaderAlone = REMOTE, **fields: object) -> LoaderAlone:
-    """The remote loader with other values, those of its traffic by their own names."""
-    traffic = {name: value for name, value in fields.items() if name in Traffic.__dataclass_fields__}
-    rest = {name: value for name, value in fields.items() if name not in traffic}
-    return replace(alone, traffic=replace(alone.traffic, **traffic), **rest)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("alone", "cause", "line"),
     [
@@ -205,7 +137,7 @@ def changed(alone: LoaderAlone = REMOTE, **fields: object) -> LoaderAlone:
         (changed(retries=43), "retries", "a store that refuses or fails (5% of the requests are made again)"),
         (changed(request_alone=None), "storage", "storage (102.0 MB wanted, 102.0 MB read by 862 requests"),
         (changed(remote=False), "disk", "the disk (102 MB/s read for 102 MB/s wanted); a faster disk"),
-        (changed(requests=0), "storage", "storage (102.0 MB wanted, 102.0 MB read, requests are not counted)"),
+        (changed(requests=0), "storage", "storage (102.0 MB wanted, 102.0 MB read, no request counted)"),
         (
             changed(p50=0.3, cpu=CpuUse(cores=6.5, busiest=0.1), copy_ceiling=862.0),
             "cpu",
@@ -224,6 +156,17 @@ def test_what_limits_the_loader_is_named(alone: LoaderAlone, cause: str, line: s
     verdict = judge(replace(WAITED, loader_alone=alone))
     assert (verdict.bound, verdict.cause) == ("loader-bound", cause)
     assert verdict.line.startswith(f"loader-bound (78% of the time waiting): {line}")
+
+
+def test_shards_that_were_kept_say_nothing_of_the_link() -> None:
+    """Streaming measured on shards of an earlier run: the run itself is the only one that fetched."""
+    kept = changed(pairs_per_second=20_000, requests=0, read=0, p50=None, p99=None)
+    fetched = Traffic(wanted=1_000_000_000, read=6_000_000_000, requests=750, p50=0.2, p99=0.4)
+    verdict = judge(replace(WAITED, loader_alone=kept, traffic=fetched))
+    assert (verdict.bound, verdict.cause) == ("loader-bound", "bandwidth")
+    assert "storage bandwidth (600 MB/s read for 100 MB/s wanted); ranges read only the crops" in verdict.line
+    fed = judge(replace(WAITED, together=1980, waited=0.1, loader_alone=kept, traffic=fetched))
+    assert fed.line.startswith("device-bound: the loader could feed 10x as much of shards that are here (20,000")
 
 
 def test_two_that_share_the_cores_are_told() -> None:

@@ -21,7 +21,7 @@ import torch
 
 from clmr.draw import make_keys, uniform_numpy
 from clmr.errors import ConfigError, ShardError
-from loaders import Batch
+from loaders import Batch, webdataset
 from loaders.settings import PairSettings
 from loaders.webdataset import StreamedPairs
 from loaders.webdataset_samples import track_number
@@ -216,6 +216,12 @@ def test_too_few_songs_for_a_batch_are_told(make_shards: WriteShards) -> None:
 def test_a_batch_larger_than_the_data_is_told(streamed: Path) -> None:
     with pytest.raises(ConfigError, match="there are 40 in the splits used"):
         open_pairs(streamed, batch_size=48)
+
+
+def test_a_buffer_larger_than_the_memory_is_told(streamed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webdataset, "free_bytes", lambda _: 24 * 2 * CROP * 2 - 1)
+    with pytest.raises(ConfigError, match=r"the shuffle buffer takes .* for batches of 8 pairs with 1 of each track"):
+        open_pairs(streamed)
 
 
 def test_resume_at_every_step_equals_uninterrupted(streamed: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sharding.format import read_manifest
 from tests.loaders.small_shards import CROP, WriteShards, recordings
 from tests.loaders.test_remote import upload
 from tests.loaders.test_webdataset import content, described, open_pairs, read, take
+from tests.servers.ceph import Ceph
 from tests.servers.s3 import needs_s3
 from tests.servers.web import files_of, serving
 
@@ -60,6 +62,26 @@ def files(streamed: Path) -> Files:
 def test_a_bucket_gives_the_batches_of_a_folder(streamed: Path, bucket: str) -> None:
     url = upload(streamed, f"{bucket}/some/shards")
     assert content(read(url, 12)) == content(read(streamed, 12))
+
+
+@needs_s3
+@pytest.mark.needs("radosgw")
+def test_a_server_that_comes_back_is_waited_for(
+    streamed: Path, bucket: str, ceph: Ceph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webdataset_stream, "RANGE", 10_000)
+    url = upload(streamed, f"{bucket}/shards")
+    pairs = open_pairs(url, threads=2)
+    feed = pairs.feed(0, 0)
+    came = [next(feed)]
+    ceph.kill()
+    starting = threading.Thread(target=ceph.start)
+    starting.start()
+    came += islice(feed, 11)
+    starting.join()
+    feed.cancel()
+    pairs.close()
+    assert content(came) == content(read(streamed, 12))
 
 
 def test_a_web_server_gives_the_batches_of_a_folder(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from loaders import Batch
 from loaders.saturation import Saturation
+from loaders.watch import SaturationLog
 from tests.train.launching import LAUNCHER, ROOT, flat, run
 from tests.train.test_trainer import HERE, settings
 from train import ceilings
@@ -88,7 +89,7 @@ def test_two_processes_train_the_same_with_and_without(shards: Path, tmp_path: P
         assert speeds.together is not None
         assert speeds.loader_alone is not None
         assert speeds.consumer_alone == report.ranks[0].consumer_alone, "the ranks do not agree"
-    assert "of 2 is the slowest" in report.verdict.line
+    assert "the slowest of 2" in report.verdict.line
 
 
 class CountedSteps:
@@ -151,8 +152,6 @@ def test_a_run_that_is_over_is_not_measured(shards: Path, monkeypatch: pytest.Mo
 
 
 def test_one_process_gathers_itself(shards: Path) -> None:
-    from loaders.watch import SaturationLog
-
     with training(shards) as trainer:
         speeds = SaturationLog(trainer.loader).speeds()
     assert gather(speeds).ranks == (speeds,)
