@@ -57,6 +57,10 @@ class Backend:
         self.name = name
         self._reader = CropReader(corpora)
         self._slabs, self._threads, self._device, self._depth = slabs, threads, device, depth
+        if name == "dali":
+            from loaders.dali import load_dali
+
+            load_dali()  # or say at once that it is not there
         if name == "resident":
             from loaders.resident import ResidentPcm
 

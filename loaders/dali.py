@@ -14,7 +14,6 @@ import ctypes
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Generic
@@ -25,8 +24,9 @@ from torch import Tensor
 
 from clmr.errors import ConfigError
 from loaders.crops import CropReader
-from loaders.prefetch import AnyCrops, Prefetch
-from loaders.slabs import Pcm, Slab, SlabPool
+from loaders.prefetch import Prefetch
+from loaders.readahead import AnyCrops, ReadAhead
+from loaders.slabs import Pcm, SlabPool
 from loaders.threads import ProcessGuard, default_threads
 from loaders.transfer import usable_device
 
@@ -98,18 +98,6 @@ def build_pipeline(rows: int, device: torch.device) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class _Reading(Generic[AnyCrops]):
-    """A batch being read."""
-
-    crops: AnyCrops
-    slab: Slab
-    reads: list[Future[None]]
-
-    def is_read(self) -> bool:
-        return all(read.done() and not read.cancelled() and read.exception() is None for read in self.reads)
-
-
-@dataclass(frozen=True, eq=False)
 class _Moving(Generic[AnyCrops]):
     """The batch that DALI has."""
 
@@ -149,13 +137,10 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         device: torch.device,
         depth: int,
     ) -> None:
-        self._blocks = blocks
-        self._reader = reader
+        self._ahead = ReadAhead(blocks, reader, slabs, depth)
         self._slabs = slabs
         self._device = usable_device(device)
-        self._depth = depth
         self._guard = ProcessGuard()
-        self._reading: deque[_Reading[AnyCrops]] = deque()
         self._moving: _Moving[AnyCrops] | None = None
         self._copying: deque[_Copying] = deque()
         self._pipeline: Any = build_pipeline(slabs.shape[0], self._device)
@@ -163,46 +148,30 @@ class DaliPrefetch(Prefetch[AnyCrops]):
     def __next__(self) -> tuple[AnyCrops, Tensor]:
         """The next batch; waits until it is read and DALI is through with it."""
         self._guard.check()
-        self._fill()
-        if self._moving is None:
-            if not self._reading:
-                raise StopIteration
-            self._moving = self._feed()
-            self._fill()
-        moving, self._moving = self._moving, None
+        if not self._ahead.fill() and self._moving is None:
+            raise StopIteration
+        moving, self._moving = self._moving or self._feed(), None
         pcm = self._receive(moving)
-        if self._reading and self._reading[0].is_read():
+        following = next(iter(self._ahead), None)
+        if following is not None and following.is_read():
             self._moving = self._feed()
-            self._fill()
         return moving.crops, pcm
 
     def cancel(self) -> None:
         """Forget what is in flight. Slabs being read into go with it: a thread may still be writing there."""
-        for reading in self._reading:
-            for read in reading.reads:
-                read.cancel()
-        self._reading.clear()
+        self._ahead.cancel()
         self._moving = None
         self._pipeline = None  # with what it holds; whether it was still in order does not matter
         while self._copying:
             self._copying.popleft().done.synchronize()
 
-    def _fill(self) -> None:
-        while len(self._reading) < self._depth and (block := next(self._blocks, None)) is not None:
-            slabs = [self._slabs.take() for _ in block]
-            reads = self._reader.submit(list(zip(block, slabs, strict=True)))
-            self._reading += [_Reading(crops, slab, reads) for crops, slab in zip(block, slabs, strict=True)]
-
     def _feed(self) -> _Moving[AnyCrops]:
         """Give DALI the first batch being read, once it is read."""
-        ready = self._reading[0]
-        for read in ready.reads:
-            read.result()
-        self._reading.popleft()
+        ready = self._ahead.take()
         if self._pipeline is None:
             self._pipeline = build_pipeline(self._slabs.shape[0], self._device)
         # An array, not a tensor: for a torch tensor DALI asks for a CUDA stream, even where there is no CUDA.
-        pcm: Pcm = self._slabs.lend(ready.slab, len(ready.crops.track)).numpy()
+        pcm: Pcm = self._slabs.lend(ready.slab, ready.rows).numpy()
         if self._device.type == "cpu":
             self._pipeline.feed_input("pcm", pcm)
         else:  # DALI does not see by itself that memory is page-locked, and would copy once more

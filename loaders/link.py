@@ -109,33 +109,31 @@ class _Reader:
         return time.perf_counter() - begin
 
     def rate(self, threads: ReaderThreads, count: int, shortest: int, longest: int) -> float:
-        """Bytes per second that so many threads reach together."""
-        rates: list[float] = []
+        """Bytes per second that so many threads reach together, once they have connections and long enough ranges."""
+        lengths = [shortest] * count
+        self._read_for(WARM_SECONDS, threads, lengths, longest)
+        begin = time.perf_counter()
+        came = self._read_for(COUNTED_SECONDS, threads, lengths, longest)
+        return came / (time.perf_counter() - begin)
+
+    def _read_for(self, seconds: float, threads: ReaderThreads, lengths: list[int], longest: int) -> int:
+        """Have each thread read one range after the other, longer ones while they come quickly; gives the bytes."""
+        came = [0] * len(lengths)
+        end = time.perf_counter() + seconds
 
         def work(thread: int) -> None:
-            rates.append(self._rate_alone(thread, count, shortest, longest))
+            number, now = thread, 0.0
+            while now < end:
+                asked = time.perf_counter()
+                came[thread] += self.read(number, lengths[thread])
+                now = time.perf_counter()
+                if now - asked < QUICK_SECONDS:
+                    lengths[thread] = min(4 * lengths[thread], longest)
+                number += len(lengths)
 
-        for future in [threads.submit(partial(work, thread)) for thread in range(count)]:
+        for future in [threads.submit(partial(work, thread)) for thread in range(len(lengths))]:
             future.result()
-        return sum(rates)
-
-    def _rate_alone(self, first: int, step: int, shortest: int, longest: int) -> float:
-        """Bytes per second of one range after the other, longer ones while they come quickly.
-
-        They are counted from the first request on that was made when all threads were at it, if there was one.
-        """
-        begin = now = time.perf_counter()
-        steady, end = now + WARM_SECONDS, now + WARM_SECONDS + COUNTED_SECONDS
-        number, length, came = first, shortest, 0
-        while now < end:
-            if begin < steady <= now:
-                begin, came = now, 0
-            came += self.read(number, length)
-            asked, now = now, time.perf_counter()
-            if now - asked < QUICK_SECONDS:
-                length = min(4 * length, longest)
-            number += step
-        return came / (now - begin)
+        return sum(came)
 
     def _pause(self, seconds: float) -> None:
         if self.over.wait(seconds):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic
 
 import torch
 from torch import Tensor
 
-from loaders.crops import CropReader, Crops
-from loaders.slabs import Slab, SlabPool
+from loaders.crops import CropReader
+from loaders.readahead import AnyCrops, ReadAhead
+from loaders.slabs import SlabPool
 from loaders.threads import ProcessGuard
 from loaders.transfer import Upload, Uploader
 
-AnyCrops = TypeVar("AnyCrops", bound=Crops)
+UPLOADED = 2
+"""Batches on the GPU ahead of the caller."""
 
 
 class Prefetch(ABC, Generic[AnyCrops]):
@@ -45,20 +46,6 @@ class Prefetch(ABC, Generic[AnyCrops]):
         """Forget what is in flight."""
 
 
-class _Pending(Generic[AnyCrops]):
-    """A batch being read or, towards a GPU, already being copied."""
-
-    def __init__(self, crops: AnyCrops, slab: Slab, reads: list[Future[None]]) -> None:
-        self.crops = crops
-        self.rows = len(crops.track)
-        self.slab = slab
-        self.reads = reads
-        self.upload: Upload | None = None
-
-    def is_read(self) -> bool:
-        return all(read.done() and read.exception() is None for read in self.reads)
-
-
 class Prefetcher(Prefetch[AnyCrops]):
     """The ``torch`` backend: threads read into slabs, a stream of its own copies them to the GPU.
 
@@ -78,33 +65,29 @@ class Prefetcher(Prefetch[AnyCrops]):
         device: torch.device,
         depth: int,
     ) -> None:
-        self._blocks = blocks
-        self._reader = reader
+        self._ahead = ReadAhead(blocks, reader, slabs, depth)
         self._slabs = slabs
-        self._depth = depth
         self._guard = ProcessGuard()
-        self._pending: deque[_Pending[AnyCrops]] = deque()
         self._uploader = Uploader(device, slabs) if device.type == "cuda" else None
+        self._uploads: deque[tuple[AnyCrops, Upload]] = deque()
 
     def __next__(self) -> tuple[AnyCrops, Tensor]:
         """The next batch; waits until it is read."""
         self._guard.check()
-        self._fill()
-        if not self._pending:
+        if not self._ahead.fill() and not self._uploads:
             raise StopIteration
-        ready = self._pending[0]
-        for read in ready.reads:
-            read.result()
-        self._pending.popleft()
-        self._fill()
         if self._uploader is None:
+            ready = self._ahead.take()
             return ready.crops, self._slabs.lend(ready.slab, ready.rows)
+        if not self._uploads:
+            self._upload(self._uploader)
+        crops, upload = self._uploads.popleft()
         # What is read already goes to the device now, while the caller computes on this batch.
-        for pending in (ready, *self._pending):
-            if pending.upload is None and pending.is_read():
-                pending.upload = self._uploader.start(pending.slab, pending.rows)
-        assert ready.upload is not None
-        return ready.crops, ready.upload.tensor()
+        while (following := next(iter(self._ahead), None)) is not None and following.is_read():
+            self._upload(self._uploader)
+            if len(self._uploads) == UPLOADED:
+                break
+        return crops, upload.tensor()
 
     @property
     def upload_seconds(self) -> float:
@@ -112,14 +95,10 @@ class Prefetcher(Prefetch[AnyCrops]):
         return self._uploader.seconds if self._uploader else 0.0
 
     def cancel(self) -> None:
-        """Forget what is in flight. Its slabs go with it: a thread may still be writing there."""
-        for pending in self._pending:
-            for read in pending.reads:
-                read.cancel()
-        self._pending.clear()
+        """Forget what is in flight."""
+        self._ahead.cancel()
+        self._uploads.clear()
 
-    def _fill(self) -> None:
-        while len(self._pending) < self._depth and (block := next(self._blocks, None)) is not None:
-            slabs = [self._slabs.take() for _ in block]
-            reads = self._reader.submit(list(zip(block, slabs, strict=True)))
-            self._pending += [_Pending(crops, slab, reads) for crops, slab in zip(block, slabs, strict=True)]
+    def _upload(self, uploader: Uploader) -> None:
+        ready = self._ahead.take()
+        self._uploads.append((ready.crops, uploader.start(ready.slab, ready.rows)))

@@ -23,7 +23,8 @@ from loaders.corpus import Corpus
 from loaders.crops import Crops
 from loaders.meter import Meter
 from loaders.order import Integers
-from loaders.prefetch import AnyCrops, Prefetch
+from loaders.prefetch import Prefetch
+from loaders.readahead import AnyCrops
 from loaders.resident_loading import Loading, lay_out
 from loaders.resident_memory import must_fit
 from loaders.slabs import Pcm, SlabPool

@@ -50,9 +50,15 @@ class SlabPool:
         self.pinned = pinned
         self.allocated = 0
         self._free: deque[Slab] = deque()
+        # The collector calls deque.append itself, and no line of Python runs then that Ctrl-C could break off.
+        self._returned: deque[weakref.ref[Pcm]] = deque()
+        self._loans: dict[int, tuple[weakref.ref[Pcm], Slab]] = {}
 
     def take(self) -> Slab:
         """A slab nobody else holds, its content arbitrary."""
+        while self._returned:
+            _, slab = self._loans.pop(id(self._returned.popleft()))
+            self._free.append(slab)
         try:
             return self._free.pop()
         except IndexError:
@@ -66,5 +72,6 @@ class SlabPool:
     def lend(self, slab: Slab, rows: int) -> Tensor:
         """The first ``rows`` rows as a tensor; when the last tensor over them is gone, the slab comes back."""
         view = slab.pcm[:rows]  # torch keeps this array alive exactly as long as any tensor shares its memory
-        weakref.finalize(view, self.give_back, slab).atexit = False
+        loan = weakref.ref(view, self._returned.append)
+        self._loans[id(loan)] = loan, slab
         return torch.from_numpy(view)

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 
 from clmr.errors import ConfigError
 
@@ -49,6 +49,8 @@ def _stop(jobs: SimpleQueue[_Job | None], stopped: Event, threads: list[Thread])
         jobs.put(None)
     deadline = time.monotonic() + CLOSING_SECONDS  # a read that hangs in the kernel must not hang the exit
     for thread in threads:
+        if thread is current_thread():  # it held the last reference
+            continue
         thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 

@@ -97,13 +97,13 @@ def _endless(plan: Sequence[Call]) -> Iterator[Call]:
 
 def _in_threads(plan: Sequence[Call], in_flight: int, fetch: Callable[[Call], int]) -> Iterator[int]:
     """Crops that came, as often as one comes; a thread goes on when its last one was taken."""
-    to_do: SimpleQueue[Call] = SimpleQueue()
+    to_do: SimpleQueue[Call | None] = SimpleQueue()
     came: SimpleQueue[int | Exception] = SimpleQueue()
 
     def work() -> None:
-        while True:
+        while (call := to_do.get()) is not None:
             try:
-                came.put(fetch(to_do.get()))
+                came.put(fetch(call))
             except Exception as error:
                 came.put(error)
 
@@ -112,12 +112,16 @@ def _in_threads(plan: Sequence[Call], in_flight: int, fetch: Callable[[Call], in
     calls = _endless(plan)
     for _ in range(in_flight):
         to_do.put(next(calls))
-    while True:
-        number = came.get()
-        if isinstance(number, Exception):
-            raise number
-        to_do.put(next(calls))
-        yield number
+    try:
+        while True:
+            number = came.get()
+            if isinstance(number, Exception):
+                raise number
+            to_do.put(next(calls))
+            yield number
+    finally:
+        for _ in range(in_flight):
+            to_do.put(None)
 
 
 def _in_a_loop(
@@ -135,13 +139,23 @@ def _in_a_loop(
             if came >= at_once and not enough.done():
                 enough.set_result(None)
 
+    def failed(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not enough.done():
+            enough.set_exception(task.exception() or RuntimeError("it ended"))
+
     tasks = [loop.create_task(work()) for _ in range(in_flight)]
     for task in tasks:
-        task.add_done_callback(lambda ended: enough.set_exception(ended.exception() or RuntimeError("it ended")))
-    while True:
-        loop.run_until_complete(enough)
-        number, came, enough = came, 0, loop.create_future()
-        yield number
+        task.add_done_callback(failed)
+    try:
+        while True:
+            loop.run_until_complete(enough)
+            number, came, enough = came, 0, loop.create_future()
+            yield number
+    finally:  # obstore ends the interpreter with a crash where calls are still under way
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.close()
 
 
 def whole_shards(url: str, in_flight: int, part: int = 8 * MEBIBYTE) -> Callable[[], float]:
