@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import reduce
 from operator import add
 from typing import Any
@@ -20,7 +21,7 @@ from loaders.planned import PairPlan, PlannedFeed
 from loaders.settings import PairSettings
 from loaders.slabs import SlabPool
 from loaders.threads import ReaderThreads, default_threads
-from loaders.ways import choose_ways, default_depth, make_order, open_source
+from loaders.ways import Task, choose_ways, default_depth, make_order, open_source
 from sharding.format import ShardSet, Tracks, open_shards
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ class IndexedPairs(Supply):
         found = self._find()
         self.backend, why = choose_backend(settings, [tracks for _, tracks in found], device)
         parts = shares(settings.batch_size, [weight for _, weight in settings.shards]).tolist()
-        ways = agree(lambda: choose_ways(settings, self.backend, found, parts, self.crop_frames))
+        share = min(1.0, int(os.environ.get("LOCAL_WORLD_SIZE", "1")) / world_size)
+        tasks = [Task(*each, self.crop_frames, part, share) for each, part in zip(found, parts, strict=True)]
+        ways = agree(lambda: choose_ways(settings, self.backend, tasks))
         orders = [
             make_order(way, tracks, part, settings.seed)
             for way, (_, tracks), part in zip(ways, found, parts, strict=True)

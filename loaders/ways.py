@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clmr.errors import ConfigError
+from loaders.access import Extent
+from loaders.access import choose as choose_access
 from loaders.cache import ShardCache, cache_root, default_limit
+from loaders.cache_folder import charge
 from loaders.corpus import used_shards
 from loaders.files import ShardFiles
+from loaders.link import measure
 from loaders.local import LocalSource
 from loaders.order import EpochOrder, Order
 from loaders.ranges import GAP, IN_FLIGHT, RangesSource
@@ -19,7 +23,7 @@ from loaders.source import Source
 from loaders.stream import StreamSource
 from loaders.threads import ReaderThreads
 from loaders.windowed import WindowedOrder, default_window
-from sharding.format import ShardSet, Tracks
+from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
 
 DEPTH = 3  # batches in flight: one being read, one ready, one to absorb a slow read
 
@@ -40,51 +44,72 @@ class Way:
     """Ranges: most bytes between two crops of one request."""
 
 
-def choose_ways(
-    settings: PairSettings,
-    backend: str,
-    found: Sequence[tuple[ShardSet, Tracks]],
-    parts: Sequence[int],
-    crop_frames: int,
-) -> list[Way]:
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a loader is to read of one data set."""
+
+    shard_set: ShardSet
+    tracks: Tracks
+    crop_frames: int
+    rows: int
+    """Of each global batch."""
+    share: float
+    """Of each global batch that the processes of this machine read."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of the shards, numbered as in ``tracks.shard_names``."""
+        return used_shards(self.shard_set, self.tracks)[0]
+
+    @property
+    def extent(self) -> Extent:
+        """The amounts of it."""
+        crop_bytes = self.crop_frames * SAMPLE_BYTES
+        track_bytes = float(self.tracks.frames.mean()) * SAMPLE_BYTES
+        return Extent(
+            tracks=len(self.tracks), track_bytes=track_bytes, crop_bytes=crop_bytes, shard_bytes=sum(self.sizes)
+        )
+
+
+def choose_ways(settings: PairSettings, backend: str, tasks: Sequence[Task]) -> list[Way]:
     """For each data set the way that was asked for, or the one that promises most.
 
     Args:
         settings: of the loader.
         backend: the one that was chosen; ``resident`` reads everything once, so nothing needs keeping.
-        found: the data sets.
-        parts: rows of each in a global batch.
-        crop_frames: samples per crop.
+        tasks: the data sets.
     """
-    windows = settings.window if isinstance(settings.window, tuple) else (settings.window,) * len(found)
-    return [
-        _choose(settings, backend, *one, part, window, crop_frames)
-        for one, part, window in zip(found, parts, windows, strict=True)
-    ]
+    windows = settings.window if isinstance(settings.window, tuple) else (settings.window,) * len(tasks)
+    return [_choose(settings, backend, task, window) for task, window in zip(tasks, windows, strict=True)]
 
 
-def _choose(
-    settings: PairSettings,
-    backend: str,
-    shard_set: ShardSet,
-    tracks: Tracks,
-    part: int,
-    window: int | None,
-    crop_frames: int,
-) -> Way:
-    local = shard_set.place.root is not None
-    in_place = "files" if local else "ranges"
+def _choose(settings: PairSettings, backend: str, task: Task, window: int | None) -> Way:
+    place, tracks = task.shard_set.place, task.tracks
+    local, mixed = place.root is not None, _effective(window or 0, tracks)
     if settings.access == "files" and not local:
-        raise ConfigError(f"{shard_set.place.name} is no folder on this machine: use --access ranges or stream")
+        raise ConfigError(f"{place.name} is no folder on this machine: use --access ranges or stream")
     if backend == "resident":
-        return Way(in_place, _effective(window or 0, tracks), "loaded once, whole")
+        return Way("files" if local else "ranges", mixed, "loaded once, whole")
     if local and settings.access != "stream":
-        return Way("files", _effective(window or 0, tracks), "files, read in place")
+        return Way("files", mixed, "files, read in place")
+    if window is None:
+        window = default_window(tracks.song, tracks.shard, task.rows)
     if settings.access == "stream":
-        if window is None:
-            window = default_window(tracks.song, tracks.shard, part)
         return Way("stream", _effective(window, tracks), "stream, as asked for")
-    return Way("ranges", _effective(window or 0, tracks), "ranges, as asked for")
+    link = measure(place, tracks.shard_names, task.sizes)
+    if settings.access == "ranges":
+        return Way("ranges", mixed, f"ranges, as asked for; the link does {link}", link.in_flight(), link.gap())
+    at_once = WindowedOrder(tracks.song, tracks.shard, task.rows, settings.seed, window).working_set()
+    access = choose_access(
+        task.extent,
+        link,
+        epochs=settings.epochs,
+        room=cache_limits(settings)[1],
+        least_room=sum(charge(size) for size in sorted(task.sizes)[-at_once:]),
+        share=task.share,
+    )
+    mixed = _effective(window, tracks) if access.kind == "stream" else mixed
+    return Way(access.kind, mixed, f"{access.kind}: {access.reason}", link.in_flight(), link.gap())
 
 
 def default_depth(ways: Sequence[Way], crops: int) -> int:
@@ -99,10 +124,10 @@ def default_depth(ways: Sequence[Way], crops: int) -> int:
     return DEPTH + -(-requests // crops)
 
 
-def open_cache(settings: PairSettings) -> ShardCache:
-    """The cache for streaming."""
+def cache_limits(settings: PairSettings) -> tuple[Path, int]:
+    """Folder of the cache for streaming, and most bytes it may hold."""
     root = Path(settings.cache).expanduser() if settings.cache is not None else cache_root(os.environ)
-    return ShardCache(root, settings.cache_bytes if settings.cache_bytes is not None else default_limit(root))
+    return root, settings.cache_bytes if settings.cache_bytes is not None else default_limit(root)
 
 
 def _effective(window: int, tracks: Tracks) -> int:
@@ -128,8 +153,8 @@ def open_source(
         return RangesSource(place, names, sizes, in_flight=way.in_flight, gap=way.gap)
     if way.kind == "stream":
         assert isinstance(order, WindowedOrder)
-        at_once = order.working_set()
-        return StreamSource(place, names, sizes, hashes, cache=open_cache(settings), threads=threads, at_once=at_once)
+        cache, at_once = ShardCache(*cache_limits(settings)), order.working_set()
+        return StreamSource(place, names, sizes, hashes, cache=cache, threads=threads, at_once=at_once)
     return LocalSource(ShardFiles(shard_set.root, names, sizes), threads)
 
 

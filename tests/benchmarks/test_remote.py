@@ -43,6 +43,7 @@ def test_contenders_do_the_work(url: str, s3_server: Server, monkeypatch: pytest
             *remote.link_contenders(url, s3_server.environment()),
         ]
     assert [misfit(contender) for contender in contenders] == [None] * len(contenders)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
     shards = [f"{url}/{shard.name}" for shard in open_shards(url).manifest.shards]
     assert contenders[-5].settings["shards"] == shards
 
