@@ -46,7 +46,7 @@ def test_peers_run_where_they_are_installed() -> None:
 def test_who_is_absent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def few(*arguments: object) -> list[tuple[Contender, str]]:
         kept = {OURS, COPY, "LitData items, 0 workers"}
-        found = local_contenders(CORPUS, COMMON, 1, 2, sys.executable)
+        found = local_contenders(CORPUS, {**COMMON, "pairs": 4}, 1, 2, sys.executable)
         here = {"shards": str(tmp_path / "shards")}
         return [
             (
@@ -59,6 +59,8 @@ def test_who_is_absent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             if each.name in kept
         ]
 
+    make_corpus = loader.make_corpus
+    monkeypatch.setattr(loader, "make_corpus", lambda folder, _: make_corpus(folder, 12))
     monkeypatch.setattr(loader, "local_contenders", few)
     monkeypatch.setattr(loader, "converters", lambda *_: {"litdata": Contender("x", "no_such_library:convert", {})})
     monkeypatch.setattr("benchmarks.loader.tempfile.TemporaryDirectory", lambda prefix: _Kept(tmp_path))
