@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 import time
 from collections import deque
@@ -100,7 +101,8 @@ class DelayProxy:
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server.connect_ex(self._target)
                 pair = Pair(client, server, os.pipe2(os.O_NONBLOCK))
-                fcntl.fcntl(pair.pipe[1], fcntl.F_SETPIPE_SZ, MOST)
+                with suppress(PermissionError):  # not root, and many connections: smaller pipes do
+                    fcntl.fcntl(pair.pipe[1], fcntl.F_SETPIPE_SZ, MOST)
                 for each in (client, server):
                     self._pairs[each.fileno()] = pair
                     pair.masks[each.fileno()] = EPOLLIN
@@ -231,6 +233,8 @@ def main(server: str, milliseconds: float, megabytes_per_second: float | None) -
     address = urlsplit(server)
     assert address.hostname
     assert address.port
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # four descriptors for a connection
     link = None if megabytes_per_second is None else 1e6 * megabytes_per_second
     proxy = DelayProxy((address.hostname, address.port), milliseconds / 1000, link)
     click.echo(f"http://127.0.0.1:{proxy.port}")

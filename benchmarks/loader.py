@@ -28,7 +28,7 @@ from sharding.plan import BuildSettings
 
 PAIRS = 96  # the paper's batch
 SHARD_BYTES = 64 * 2**20  # several shards, so that two workers have enough to share
-PACKAGES = ("torch", "numpy", "webdataset", "nvidia-dali-cuda130", "soundfile")
+PACKAGES = ("torch", "numpy", "nvidia-dali-cuda130")
 
 
 def aims(workers: int) -> tuple[Aim, ...]:
@@ -80,7 +80,7 @@ def run(corpus: Corpus, *, threads: int, workers: int, peers_python: str, rounds
     return measured
 
 
-def page(measured: Measured, workers: int) -> str:
+def results(measured: Measured, workers: int) -> str:
     """The results as Markdown."""
     pair_megabytes = 2 * CROP_FRAMES * 2 / 1e6
     ours = measured.rates[OURS]
@@ -133,7 +133,7 @@ def main(
         )
     if OURS not in measured.rates:
         raise click.ClickException(f"{OURS} could not be measured: {measured.missing[OURS]}")
-    body = page(measured, workers) + (
+    body = results(measured, workers) + (
         f"\n{clips} clips of {CLIP_SECONDS} s at {SAMPLE_RATE} Hz in the page cache; batches of {PAIRS} pairs of "
         f"{CROP_FRAMES} samples, dropped at once; {threads} threads for PairLoader, memory copy and DALI. Each "
         f"contender in a process of its own, stopped while others are measured; its first batch was compared with the "
@@ -152,9 +152,9 @@ def main(
             },
             "not_measured": measured.missing,
             "contenders": measured.notes,
-            "contenders_versions": measured.versions,
         }
-        click.echo(f"written to {write_results('loader', 'Loader', body, values, PACKAGES)}")
+        page = write_results("loader", "Loader", body, values, PACKAGES, others=measured.versions)
+        click.echo(f"written to {page}")
 
 
 if __name__ == "__main__":

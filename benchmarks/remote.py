@@ -1,7 +1,7 @@
 """Shards behind 25 ms: PairLoader by ranges and streaming, against obstore alone and DALI's own S3 reader, in one run.
 
-python -m benchmarks.remote            about 6 minutes; writes benchmarks/results/remote-MACHINE.{json,md}
-python -m benchmarks.remote --quick    about 2 minutes, for a look; writes nothing
+python -m benchmarks.remote            about 11 minutes; writes benchmarks/results/remote-MACHINE.{json,md}
+python -m benchmarks.remote --quick    about a minute, for a look; writes nothing
 
 The server is Ceph's gateway on this machine, seen through benchmarks/delay_proxy.py. Needs radosgw.
 """
@@ -41,9 +41,10 @@ STYLES = (
     *(("get_range_async", number) for number in (64, 128, 256, 512)),
     *(("get_range", number) for number in (64, 256)),
     *(("get_ranges_async", number) for number in (8, 32)),
+    *((style, number) for style in ("get_range_async joined", "get_range joined") for number in (128, 256)),
 )
 """Ways to call obstore, and how many calls are under way."""
-FEW_STYLES = (("get_range_async", 256), ("get_range", 256))
+FEW_STYLES = (("get_range_async", 256), ("get_range", 256), ("get_range joined", 256))
 LINK_CALLS = (4, 8, 16)
 PACKAGES = ("torch", "numpy", "obstore", "nvidia-dali-cuda130")
 RANGES, STREAM, WARM = "PairLoader ranges", "PairLoader stream, cold", "PairLoader stream, warm"

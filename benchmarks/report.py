@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -79,8 +79,22 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def installed(package: str) -> str:
+    """Its version, or that there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def write_results(
-    name: str, title: str, body: str, values: Mapping[str, Any], packages: Sequence[str], folder: Path = RESULTS
+    name: str,
+    title: str,
+    body: str,
+    values: Mapping[str, Any],
+    packages: Sequence[str],
+    folder: Path = RESULTS,
+    others: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``NAME-MACHINE.json`` and, beside it, ``.md``.
 
@@ -91,12 +105,13 @@ def write_results(
         values: figures and settings for the JSON file.
         packages: whose versions the figures depend on.
         folder: where to write.
+        others: versions found elsewhere, such as in another interpreter.
 
     Returns:
         Path of the Markdown file.
     """
     machine = this_machine()
-    versions = {package: version(package) for package in packages}
+    versions = {package: installed(package) for package in packages} | dict(others or {})
     origin = {
         "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),

@@ -90,7 +90,7 @@ class ShardCache:
             with self.folder.locked():
                 return self._take(shard, membership, urgent=urgent)
         except OSError as error:
-            raise self._disk_error(error, shard) from error
+            raise self.explain(error, shard) from error
 
     def _take(self, shard: RemoteShard, membership: Membership, *, urgent: bool) -> HeldShard | Part | Refusal:
         with suppress(FileNotFoundError):
@@ -124,7 +124,7 @@ class ShardCache:
             os.posix_fallocate(part.descriptor, 0, shard.size)
         except OSError as error:
             if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:  # some file systems cannot
-                raise self._disk_error(error, shard) from error
+                raise self.explain(error, shard) from error
 
     def publish(self, part: Part) -> HeldShard:
         """Make a part that is whole and checked a shard of the cache.
@@ -175,11 +175,14 @@ class ShardCache:
             f"{shard.url}: free space there, or give another folder with --cache"
         )
 
-    def _disk_error(self, error: OSError, shard: RemoteShard) -> StorageError:
-        if error.errno in FULL_DISK:
+    def explain(self, error: Exception, shard: RemoteShard | None = None) -> Exception:
+        """An error of the system, as one that names the cache."""
+        if not isinstance(error, OSError):
+            return error
+        if shard is not None and error.errno in FULL_DISK:
             return self.disk_full(shard)
         return StorageError(
-            f"the cache {self.root} failed ({error.strerror}) for {shard.url}: give another folder with --cache"
+            f"the cache {self.root} failed ({error.strerror}): start again, or give another folder with --cache"
         )
 
 

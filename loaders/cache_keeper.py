@@ -40,6 +40,12 @@ MESSAGE_SECONDS = 10.0
 """How long a batch waits for room before somebody is told."""
 
 
+def most_open() -> int:
+    """Shards that a batch may need at once, each an open file: a quarter of the files that a process may open."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if allowed == resource.RLIM_INFINITY else max(allowed // 4, 16)
+
+
 class Keeper:
     """Holds the shards of a data set.
 
@@ -59,7 +65,7 @@ class Keeper:
         self._shelf = shelf
         self._cache = cache
         self._membership = cache.join(shelf.identity(), self.minimum)
-        self._most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 16)  # shards held: each is an open file
+        self._most = most_open()
         self._guard = ProcessGuard()
         self._lock = Lock()
         self._closed = False
@@ -153,7 +159,7 @@ class Keeper:
             try:
                 seconds = self._pass()
             except Exception as error:  # the folder was removed, the disk fails: whoever waits is told
-                self._tell(self._waiting(), error)
+                self._tell(self._waiting(), self._cache.explain(error))
                 seconds = IDLE_SECONDS
             with suppress(Empty):
                 self._wake.get(timeout=seconds)
@@ -170,7 +176,7 @@ class Keeper:
             situation = self._membership.situation()
         with self._lock:
             urgent, order = rank(self._wants, self._expected)
-            chosen = window(order, urgent, self._shelf.sizes, situation.share, self._most)
+            chosen = window(order, urgent, self._shelf.sizes, situation.share, self._most // 2)
             if situation.pressed:
                 chosen = yielding(chosen, urgent, self._held)
             loose = [self._held.pop(number) for number in self._held.keys() - set(chosen)]

@@ -6,6 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -15,12 +17,30 @@ import numpy as np
 import obstore
 from obstore.store import S3Store
 
+from loaders.ranges import GAP
+from loaders.spans import join
 from sharding.format import SAMPLE_BYTES, open_shards
 
-PLANNED = 1 << 16  # crops drawn beforehand; they come round again and again
+PLANNED = 1 << 14  # crops drawn beforehand; they come round again and again
+BATCH = 96  # tracks whose crops may share a request
 MEBIBYTE = 1 << 20
-Call = tuple[str, list[int]]
-"""A shard, and the first bytes of some crops in it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked for by one call."""
+
+    name: str
+    """Of the shard."""
+    begins: tuple[int, ...]
+    lengths: tuple[int, ...]
+    crops: int
+    """That come by it."""
+
+    def checked(self, data: Sequence[obstore.Bytes]) -> int:
+        """The number of crops, if all bytes came."""
+        assert tuple(map(len, data)) == self.lengths
+        return self.crops
 
 
 def _store(url: str) -> S3Store:
@@ -36,46 +56,70 @@ def _store(url: str) -> S3Store:
     )
 
 
-def _plan(url: str, crop_frames: int, together: int) -> list[Call]:
-    """Crops of the tracks; those of a call are of one shard."""
+def _plan(url: str, crop_frames: int, style: str) -> list[Call]:
+    """Two crops of each track in batches of different tracks, as requests of a style."""
     tracks = open_shards(url).tracks(("train",))
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(tracks.frames), PLANNED)
-    starts = rng.integers(0, tracks.frames[chosen] - crop_frames + 1)
-    offsets = tracks.pcm_offset[chosen] + SAMPLE_BYTES * starts
-    calls = []
-    for number, name in enumerate(tracks.shard_names):
-        here = offsets[tracks.shard[chosen] == number].tolist()
-        calls += [(name, here[at : at + together]) for at in range(0, len(here) - together + 1, together)]
-    return [calls[number] for number in rng.permutation(len(calls))]
+    size, rng = crop_frames * SAMPLE_BYTES, np.random.default_rng(0)
+    calls: list[Call] = []
+    batch = min(BATCH, len(tracks.frames))
+    for _ in range(PLANNED // (2 * batch)):
+        chosen = np.repeat(rng.permutation(len(tracks.frames))[:batch], 2)
+        starts = rng.integers(0, tracks.frames[chosen] - crop_frames + 1)
+        offsets = tracks.pcm_offset[chosen] + SAMPLE_BYTES * starts
+        spans = join(tracks.shard[chosen].astype(np.int64), offsets, size, GAP if "joined" in style else -size)
+        names = [tracks.shard_names[number] for number in spans.shard.tolist()]
+        crops = np.diff(spans.first).tolist()
+        of_one = [
+            Call(name, (begin,), (end - begin,), number)
+            for name, begin, end, number in zip(names, spans.begin.tolist(), spans.end.tolist(), crops, strict=True)
+        ]
+        if style == "get_ranges_async":
+            calls += _together(of_one)
+        else:
+            calls += [of_one[number] for number in rng.permutation(len(of_one))]
+    return calls
+
+
+def _together(calls: Sequence[Call], most: int = 32) -> Iterator[Call]:
+    """Those of the same shard as one call."""
+    for name, same in groupby(calls, key=lambda call: call.name):
+        several = list(same)
+        for at in range(0, len(several), most):
+            some = several[at : at + most]
+            begins, lengths = (tuple(each) for each in zip(*((c.begins[0], c.lengths[0]) for c in some), strict=True))
+            yield Call(name, begins, lengths, sum(call.crops for call in some))
 
 
 def crops(url: str, crop_frames: int, style: str, in_flight: int) -> Iterator[int]:
-    """Random crops of the tracks, fetched and dropped, so many calls under way all the time.
+    """Two random crops of every track of a batch, fetched and dropped, so many calls under way all the time.
 
-    obstore.get_range in threads, get_range_async in one event loop, or there get_ranges_async of 32 crops of a shard
-    with coalesce=0.
+    obstore.get_range in threads, get_range_async in one event loop, or there get_ranges_async of up to 32 crops of a
+    shard with coalesce=0; joined: crops that lie close come by one request, as PairLoader's do.
     """
-    size = crop_frames * SAMPLE_BYTES
-    together = 32 if style == "get_ranges_async" else 1
-    plan, store = _plan(url, crop_frames, together), _store(url)
+    plan, store = _plan(url, crop_frames, style), _store(url)
 
-    def check(data: Sequence[obstore.Bytes]) -> int:
-        assert all(len(piece) == size for piece in data)
-        return len(data)
-
-    if style == "get_range":
-        counts = _in_threads(plan, in_flight, lambda call: check([_one(store, call, size)]))
-    else:
+    if style.startswith("get_range_async"):
 
         async def fetch(call: Call) -> int:
-            name, begins = call
-            if style == "get_range_async":
-                return check([await obstore.get_range_async(store, name, start=begins[0], length=size)])
-            lengths = [size] * len(begins)
-            return check(await obstore.get_ranges_async(store, name, starts=begins, lengths=lengths, coalesce=0))
+            data = await obstore.get_range_async(store, call.name, start=call.begins[0], length=call.lengths[0])
+            return call.checked([data])
 
         counts = _in_a_loop(plan, in_flight, fetch)
+    elif style == "get_ranges_async":
+
+        async def fetch_several(call: Call) -> int:
+            starts, lengths = call.begins, call.lengths
+            data = await obstore.get_ranges_async(store, call.name, starts=starts, lengths=lengths, coalesce=0)
+            return call.checked(data)
+
+        counts = _in_a_loop(plan, in_flight, fetch_several)
+    else:
+
+        def fetch_alone(call: Call) -> int:
+            data = obstore.get_range(store, call.name, start=call.begins[0], length=call.lengths[0])
+            return call.checked([data])
+
+        counts = _in_threads(plan, in_flight, fetch_alone)
     return _in_pairs(counts)
 
 
@@ -84,10 +128,6 @@ def _in_pairs(counts: Iterator[int]) -> Iterator[int]:
     for number in counts:
         pairs, left = divmod(left + number, 2)
         yield pairs
-
-
-def _one(store: S3Store, call: Call, size: int) -> obstore.Bytes:
-    return obstore.get_range(store, call[0], start=call[1][0], length=size)
 
 
 def _endless(plan: Sequence[Call]) -> Iterator[Call]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.corpus import check_pairs
 
-VERSIONED = ("torch", "numpy", "webdataset", "litdata", "mosaicml-streaming", "soundfile", "obstore")
+VERSIONED = ("torch", "numpy", "webdataset", "litdata", "mosaicml-streaming", "soundfile")
 CHECKED = 8  # pairs of the first batch
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,7 +62,7 @@ class Connection:
     """The only one that can use them."""
 
 
-_connections: dict[tuple[Address, int], Connection] = {}
+_connections: dict[tuple[Address, int], Future[Connection]] = {}
 _lock = threading.Lock()
 _process: list[int] = []  # the process that used obstore first; its children by fork must not
 
@@ -80,15 +81,24 @@ def connect(at: Address) -> Connection:
     with _lock:
         if not _process:
             _process.append(os.getpid())
-        found = _connections.get((at, settings))
-        if found is None:
-            _greet(at)
-            down: ClientConfig = {"read_timeout": timedelta(seconds=STALL_SECONDS), "timeout": timedelta(days=1)}
-            found = Connection(
-                at, _store(at, RETRY_SECONDS, down), _store(at, 0, down), _store(at, RETRY_SECONDS, {}), _process[0]
-            )
-            _connections[at, settings] = found
-        return found
+        first = (at, settings) not in _connections
+        found = _connections.setdefault((at, settings), Future())
+    if first:
+        try:
+            found.set_result(_make_connection(at))
+        except BaseException as error:  # those that waited for it get it too; who comes later tries again
+            del _connections[at, settings]
+            found.set_exception(error)
+            raise
+    return found.result()
+
+
+def _make_connection(at: Address) -> Connection:
+    _greet(at)
+    down: ClientConfig = {"read_timeout": timedelta(seconds=STALL_SECONDS), "timeout": timedelta(days=1)}
+    return Connection(
+        at, _store(at, RETRY_SECONDS, down), _store(at, 0, down), _store(at, RETRY_SECONDS, {}), os.getpid()
+    )
 
 
 def _refuse_fork(at: Address, process: int) -> None:

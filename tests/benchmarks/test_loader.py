@@ -31,7 +31,7 @@ def test_everybody_is_set_up() -> None:
 
 def test_every_aim_has_its_others() -> None:
     rates = {contender.name: Spread.of([1.0]) for contender in everybody()}
-    page = loader.page(Measured(rates, {}, {}, {}), 2)
+    page = loader.results(Measured(rates, {}, {}, {}), 2)
     assert "not measured" not in page
     assert page.count("| missed |") == 5
     assert page.count("| met |") == 1, "as fast as copying"

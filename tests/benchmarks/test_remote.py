@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,8 @@ def test_contenders_do_the_work(url: str, s3_server: Server, monkeypatch: pytest
     with remote.delayed(s3_server.endpoint, 1, None) as far:
         monkeypatch.setenv("AWS_ENDPOINT_URL", far)
         for style in dict(remote.STYLES):
-            pairs = obstore_alone.crops(url, CROP_FRAMES, style, 4)
-            assert sum(islice(pairs, 40)) >= 8, style
+            pairs = accumulate(obstore_alone.crops(url, CROP_FRAMES, style, 4))
+            assert next(number for number in pairs if number >= 8) < 80, style
         assert obstore_alone.whole_shards(url, 4)() > 0
         assert ours.one_epoch(url, 4)() > 0
         assert [len(batch) for batch in islice(ours.pairloader(url, 4, access="ranges"), 4)] == [4] * 4
@@ -63,7 +63,7 @@ def test_the_page_judges(monkeypatch: pytest.MonkeyPatch) -> None:
 
     before = dict(os.environ)
     monkeypatch.setattr(remote, "measure", measure)
-    monkeypatch.setattr(remote, "PAIRS", 4)
+    monkeypatch.setattr(remote, "write_clips", lambda folder, _: write_clips(folder, 4))
     done = CliRunner().invoke(remote.main, ["--quick", "--clips", "96", "--rounds", "1"])
     for name in set(os.environ) - set(before):
         del os.environ[name]

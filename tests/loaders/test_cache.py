@@ -160,6 +160,18 @@ def test_a_full_disk(cache: ShardCache, member: Membership, monkeypatch: pytest.
         cache.take(remote(4), member, urgent=True)
 
 
+def test_a_disk_that_fails(cache: ShardCache, member: Membership, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "ftruncate", fail)
+    with pytest.raises(StorageError) as caught:
+        cache.take(remote(1), member, urgent=True)
+    assert str(caught.value) == (
+        f"the cache {cache.root} failed (Input/output error): start again, or give another folder with --cache"
+    )
+
+
 def test_a_cache_needs_room(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--cache-size is 0 bytes"):
         ShardCache(tmp_path / "cache", 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loaders.cache_locks import ALONE, SHARED, HeldShard, Part, close_locked, is_held, open_locked
+from tests.loaders.stream_data import forked, leave
 
 
 def test_one_alone_or_many_together(tmp_path: Path) -> None:
@@ -53,24 +54,17 @@ def test_a_shard_is_held_until_the_last_reader_lets_go(tmp_path: Path) -> None:
 
 
 def test_a_lock_does_not_outlive_its_process_in_a_child(tmp_path: Path) -> None:
-    """The child has a copy of every descriptor and lives on when the parent's are closed without a word, as by kill."""
     path = tmp_path / "file"
     path.touch()
     lock = open_locked(path, SHARED)
-    told, tell = os.pipe()
-    end, ending = os.pipe()
-    if (child := os.fork()) == 0:
+
+    def child() -> str:
         close_locked(lock)  # as a destructor in the child does: not the parent's business
-        os.write(tell, b"x")
-        os.read(end, 1)
-        os._exit(0)
-    os.read(told, 1)
-    assert is_held(path)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, lock)
-    assert not is_held(path)
-    os.write(ending, b"x")
-    os.waitpid(child, 0)
+        return "closed"
+
+    with forked(child) as said:
+        assert said == "closed"
+        assert is_held(path)
+        leave([lock])
+        assert not is_held(path)
     close_locked(lock)
-    for descriptor in (told, tell, end, ending, nothing):
-        os.close(descriptor)

@@ -18,6 +18,11 @@ def compute(seconds: float) -> None:
         pass
 
 
+def compute_until(stop: threading.Event) -> None:
+    while not stop.is_set():
+        pass
+
+
 def test_a_computing_thread_wants_a_core_and_a_sleeping_one_none() -> None:
     clock = CpuClock()
     compute(0.3)
@@ -34,7 +39,7 @@ def test_a_computing_thread_wants_a_core_and_a_sleeping_one_none() -> None:
 def test_every_thread_counts() -> None:
     stop = threading.Event()
     sleeper = threading.Thread(target=stop.wait)
-    worker = threading.Thread(target=compute, args=(0.4,))
+    worker = threading.Thread(target=compute_until, args=(stop,))
     clock = CpuClock()
     sleeper.start()
     worker.start()

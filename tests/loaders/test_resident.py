@@ -178,7 +178,8 @@ def test_a_shard_replaced_while_it_is_loaded_is_named(shards: Path) -> None:
             super().reply(status, body, **{**headers, "ETag": f'"{pieces_sent > 1}"'})
 
     with serving(Changing) as url:
-        pairs = indexed_pairs(url)
+        pairs = indexed_pairs(url)  # which measured the link
+        pieces_sent = 0
         with pytest.raises(StorageError, match=r"train/000003\.tar: was replaced"):
             ResidentPcm.load(pairs.corpora, CPU)
         pairs.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from loaders.files import ShardFiles
 from loaders.local import LocalSource
 from loaders.stream import StreamSource
 from loaders.threads import ReaderThreads
-from tests.loaders.stream_data import Remote, check, noise, reads_of, served, until
+from tests.loaders.stream_data import Remote, check, forked, leave, noise, reads_of, served, until
 
 SIZE = 100_000
 
@@ -220,34 +219,22 @@ def test_a_forked_child_is_refused_and_holds_nothing(remote: Remote, cache: Shar
     source = remote.open(cache, threads)
     reads, expected = reads_of(remote, range(6))
     check(reads, expected, source.submit([reads]))
-    source.expect(range(6))
-    told, tell = os.pipe()
-    end, ending = os.pipe()
-    if (child := os.fork()) == 0:
+
+    def child() -> str:
         try:
             source.submit([reads])
         except ConfigError as error:
-            os.write(tell, str(error).encode())
-        source.close()
-        os.write(tell, b"; closed")
-        os.read(end, 1)
-        os._exit(0)
-    said = b""
-    while not said.endswith(b"; closed"):
-        said += os.read(told, 1000)
-    assert b"threads do not survive fork()" in said
-    check(reads, expected, source.submit([reads]))
-    # Closing lets go explicitly. A parent that is killed does not, so its descriptors go here without a word.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for shard in source._keeper._held.values():
-        os.dup2(nothing, shard.descriptor)
-    os.close(nothing)
-    assert not any(shard.in_use for shard in cache_content(cache.root))
-    os.write(ending, b"x")
-    os.waitpid(child, 0)
+            source.close()
+            return str(error)
+        return "no error"
+
+    source.expect(range(6))
+    with forked(child) as said:
+        assert "threads do not survive fork()" in said
+        check(reads, expected, source.submit([reads]))
+        leave([shard.descriptor for shard in source._keeper._held.values()])
+        assert not any(shard.in_use for shard in cache_content(cache.root))
     source.close()
-    for descriptor in (told, tell, end, ending):
-        os.close(descriptor)
 
 
 def test_what_it_says_of_itself(remote: Remote, cache: ShardCache, threads: ReaderThreads) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from clmr.errors import ClmrError, ConfigError, ShardError, StorageError
 from loaders.cache import ShardCache
 from loaders.cache_content import cache_content
 from loaders.cache_folder import charge
+from loaders.cache_keeper import most_open
 from loaders.cache_locks import HeldShard
 from loaders.stream import StreamSource
 from loaders.threads import ReaderThreads
@@ -69,6 +71,7 @@ def test_a_missing_shard(remote: Remote, source: StreamSource) -> None:
     remote.status = lambda name: 404 if name == "1.tar" else 0
     source.expect(range(4))  # an error of what is fetched ahead is not told before somebody needs it
     assert_readable(remote, source, [0, 2, 3])
+    assert remote.requests["HEAD 1.tar"] <= 1  # nor asked for again
     assert error_of(remote, source, [0, 1], ShardError) == f"{remote.url}/1.tar is missing: copy or build it again"
     remote.status = lambda _: 0
     assert_readable(remote, source, [0, 1])
@@ -211,6 +214,12 @@ def test_a_batch_of_more_shards_than_may_be_open(
         "a batch needs 3 shards at once, and 2 may be open: raise the limit of open files (ulimit"
     )
     assert_readable(remote, source, [1, 2])
+
+
+@pytest.mark.parametrize(("allowed", "shards"), [(1024, 256), (20, 16), (resource.RLIM_INFINITY, 1 << 20)])
+def test_how_many_may_be_open(monkeypatch: pytest.MonkeyPatch, allowed: int, shards: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    assert most_open() == shards
 
 
 def test_a_cache_that_is_removed_meanwhile(remote: Remote, cache: ShardCache, source: StreamSource) -> None:

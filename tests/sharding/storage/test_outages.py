@@ -6,15 +6,17 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clmr.errors import StorageError
 from sharding.storage import objects, place_at
 from sharding.storage.objects import PART
+from sharding.storage.urls import Address
 from tests.servers.ceph import Ceph
 from tests.servers.s3 import free_ports
-from tests.servers.web import Quiet, serving
+from tests.servers.web import Quiet, files_of, serving
 
 DATA = os.urandom(1 << 20) * 20
 
@@ -102,6 +104,26 @@ def test_a_server_that_never_was_there_is_an_error_soon(
         place_at(at("http://no-such-host.invalid")).read("song")
     with pytest.raises(StorageError, match=r"no-such-host\.invalid does not answer \(its name is not known"):
         place_at("http://no-such-host.invalid/folder").read("song")
+
+
+def test_threads_that_ask_nobody_wait_together_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other they would take minutes, and keep everyone else from connecting."""
+    over, greeted, greet = threading.Event(), [], objects._greet
+
+    def nobody_answers(at: Address) -> None:
+        greeted.append(at.url)
+        if at.url == "http://nobody":
+            assert over.wait(100)
+            raise StorageError("nobody answers")
+        greet(at)
+
+    monkeypatch.setattr(objects, "_greet", nobody_answers)
+    with ThreadPoolExecutor(20) as threads, serving(files_of({"song": b"data"})) as address:
+        futures = [threads.submit(place_at("http://nobody").size, "song") for _ in range(20)]
+        assert place_at(address).read("song") == b"data"
+        over.set()
+        assert {str(future.exception()) for future in futures} == {"nobody answers"}
+    assert greeted.count(address) == 1
 
 
 class Slow(Quiet):
