@@ -58,6 +58,8 @@ report: install ## loss curve and summary of RUN
 
 bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.loader $(ARGS)
+	$(BIN)/python -m benchmarks.remote
+	$(BIN)/python -m benchmarks.opening
 	$(BIN)/python -m benchmarks.sharder
 
 lint: install ## ruff and mypy --strict

@@ -190,6 +190,8 @@ class Keeper:
         ahead = not situation.pressed
         refused: dict[int, Refusal] = {}
         for number in missing:
+            if number in self._failed:
+                continue
             refusal = self._arrivals.get(number, urgent=number in urgent, ahead=ahead, last=last)
             if refusal is not None:
                 refused[number] = refusal

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import BinaryIO
 
 from clmr.errors import StorageError
@@ -57,9 +58,30 @@ class ObjectPlace(Place):
         return self._ask_sizes(names)
 
     def _ask_sizes(self, names: Sequence[str]) -> dict[str, int]:
-        with ThreadPoolExecutor(min(ASKING, len(names) or 1)) as threads:
-            found = zip(names, threads.map(self.size, names), strict=True)
-            return {name: size for name, size in found if size is not None}
+        waiting, over = iter(names), Event()
+        answers: SimpleQueue[tuple[str, int | None] | Exception] = SimpleQueue()
+
+        def ask() -> None:
+            for name in waiting:  # of all threads
+                if over.is_set():
+                    return
+                try:
+                    answers.put((name, self.size(name)))
+                except Exception as error:
+                    answers.put(error)
+
+        for _ in range(min(ASKING, len(names))):  # an executor would answer Ctrl-C after the last request
+            Thread(target=ask, daemon=True).start()
+        found = {}
+        try:
+            for _ in names:
+                answer = answers.get()
+                if isinstance(answer, Exception):
+                    raise answer
+                found[answer[0]] = answer[1]
+        finally:
+            over.set()
+        return {name: size for name in names if (size := found[name]) is not None}
 
     def version(self, name: str) -> Version:
         """What an object is now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ def source(remote: Remote, cache: ShardCache, threads: ReaderThreads) -> Iterato
     source = remote.open(cache, threads)
     yield source
     source.close()
+
+
+def wait(event: threading.Event) -> None:
+    assert event.wait(60)
 
 
 class Gate:
@@ -94,7 +99,11 @@ def test_many_small_ranges_make_a_shard(
     assert (counts.read, counts.wanted, counts.retries) == (sum(remote.sizes), 300 * 1000, 0)
 
 
-def test_what_is_expected_comes_ahead_and_in_order(remote: Remote, cache: ShardCache, threads: ReaderThreads) -> None:
+@pytest.mark.parametrize("waited_for", [False, True])
+def test_what_is_expected_comes_in_its_order(
+    remote: Remote, cache: ShardCache, threads: ReaderThreads, *, waited_for: bool
+) -> None:
+    """Ahead of use, and where a batch waits for all of it."""
     order = [3, 1, 5, 0, 4, 2]
     source = remote.open(cache, threads, requests=1)
     came: list[str] = []
@@ -105,6 +114,8 @@ def test_what_is_expected_comes_ahead_and_in_order(remote: Remote, cache: ShardC
 
     remote.delay = sent
     source.expect(order)
+    if waited_for:
+        source.submit([reads_of(remote, range(6))[0]])
     until(lambda: len(list(cache.root.glob("*.shard"))) == 6)
     source.close()
     assert came == [remote.names[number] for number in order]
@@ -159,7 +170,7 @@ def test_a_small_cache_lets_go_of_what_is_through(remote: Remote, tmp_path: Path
     assert not any(shard.in_use for shard in cache_content(cache.root))
 
 
-def test_cancelled_reads_need_nothing(remote: Remote, source: StreamSource) -> None:
+def test_cancelled_reads_need_nothing(remote: Remote, source: StreamSource, threads: ReaderThreads) -> None:
     gate = Gate(remote, 0)
     (cancelled,) = source.submit([reads_of(remote, [0])[0]])
     assert cancelled.cancel()
@@ -169,6 +180,13 @@ def test_cancelled_reads_need_nothing(remote: Remote, source: StreamSource) -> N
     reads, expected = reads_of(remote, [0])
     check(reads, expected, source.submit([reads]))
     assert not source.submit([])
+    # Once its shards are there, a batch is as good as read.
+    busy = threading.Event()
+    threads.submit(partial(wait, busy))
+    futures = source.submit([reads])
+    assert not futures[0].cancel()
+    busy.set()
+    check(reads, expected, futures)
 
 
 def test_a_folder_on_a_slow_disk_can_be_cached_too(tmp_path: Path, threads: ReaderThreads) -> None:

@@ -78,6 +78,20 @@ def test_sizes_on_a_web_server_are_asked_for_one_by_one() -> None:
         assert place.sizes([*files, "shards/200.tar"]) == {name: len(data) for name, data in files.items()}
 
 
+def test_sizes_end_with_the_first_error() -> None:
+    asked: list[str] = []
+
+    class Refuses(Quiet):
+        def head(self) -> None:
+            asked.append(self.path)
+            self.reply(403)
+
+    with serving(Refuses) as address, pytest.raises(PermissionError, match="access denied") as caught:
+        place_at(address).sizes([f"{number}.tar" for number in range(10_000)])
+    assert caught.value.filename.startswith(f"{address}/")
+    assert len(asked) < 10_000
+
+
 @pytest.mark.needs("radosgw")
 def test_sizes_in_a_bucket_that_nobody_may_list(
     bucket: str, s3_server: Server, monkeypatch: pytest.MonkeyPatch
