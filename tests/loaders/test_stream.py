@@ -177,6 +177,7 @@ def test_cancelled_reads_need_nothing(remote: Remote, source: StreamSource, thre
     reads, expected = reads_of(remote, [1])
     check(reads, expected, source.submit([reads]))
     gate.open()
+    source.expect([0])  # to be held from now on
     reads, expected = reads_of(remote, [0])
     check(reads, expected, source.submit([reads]))
     assert not source.submit([])
