@@ -21,7 +21,7 @@ from benchmarks.contenders.registry import COPY, OURS, Corpus, converters, local
 from benchmarks.corpus import CLIP_SECONDS, CROP_FRAMES, SAMPLE_RATE, write_clips
 from benchmarks.report import markdown_table, ratio, write_results
 from benchmarks.turns import ContenderError, Measured, measure, prepare
-from loaders.threads import default_threads
+from loaders.reading.threads import default_threads
 from sharding.build import build
 from sharding.cores import usable_cores
 from sharding.plan import BuildSettings

@@ -53,7 +53,7 @@ def bench(
     kind of batches with the same threads. Shards that do not fit the page cache are read from the disk by the loader,
     while the ceiling stays in memory. The consumer of --consumer-ms leaves the CPU alone, as a GPU does.
     """
-    from loaders.bench import Bench
+    from loaders.saturation.bench import Bench
 
     if target is not None and not target.parent.is_dir():
         raise ConfigError(f"--json {target}: {target.parent} is no folder")
@@ -76,8 +76,8 @@ def bench(
 @one_line_errors()
 def cache(cache: Path | None, clearing: bool) -> None:
     """The shards that streaming has kept on this machine, used last first."""
-    from loaders.cache import cache_root
-    from loaders.cache_content import cache_content, clear
+    from loaders.cache.content import cache_content, clear
+    from loaders.cache.store import cache_root
 
     root = cache if cache is not None else cache_root(os.environ)
     freed = clear(root) if clearing else 0

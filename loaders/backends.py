@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from loaders.corpus import Corpus
-from loaders.crops import CropReader
 from loaders.planned import PairCrops
 from loaders.prefetch import Prefetch, Prefetcher
+from loaders.reading.corpus import Corpus
+from loaders.reading.crops import CropReader
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ReaderThreads
 from loaders.settings import PairSettings
-from loaders.slabs import SlabPool
-from loaders.threads import ReaderThreads
 from sharding.format import Tracks
 
 LEAST_PASSES = 2.0  # over the data, before it pays to load all of it
@@ -27,7 +27,7 @@ def choose_backend(settings: PairSettings, tracks: Sequence[Tracks], device: tor
         return "torch", "no GPU to keep samples on"
     if settings.epochs is not None and settings.epochs < LEAST_PASSES:
         return "torch", f"loading all samples does not pay for {settings.epochs:g} passes"
-    from loaders.resident_memory import fits
+    from loaders.resident.memory import fits
 
     room, reason = fits(sum(int(some.frames.sum()) for some in tracks), device)
     return ("resident" if room else "torch"), reason
@@ -62,14 +62,14 @@ class Backend:
 
             load_dali()  # or say at once that it is not there
         if name == "resident":
-            from loaders.resident import ResidentPcm
+            from loaders.resident.backend import ResidentPcm
 
             self._resident = ResidentPcm.load(corpora, device, copies=int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def start(self, blocks: Iterator[Sequence[PairCrops]]) -> Prefetch[PairCrops]:
         """The batches of a plan, from its beginning."""
         if self.name == "resident":
-            from loaders.resident import ResidentPrefetch
+            from loaders.resident.backend import ResidentPrefetch
 
             return ResidentPrefetch(blocks, self._resident, self._slabs, self._threads, self._depth)
         if self.name == "dali":

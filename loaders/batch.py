@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from loaders.meter import Counts
+from loaders.reading.meter import Counts
 
 VIEWS = (0, 1)
 

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.crops import CropReader
 from loaders.prefetch import Prefetch
-from loaders.readahead import AnyCrops, ReadAhead
-from loaders.slabs import Pcm, SlabPool
-from loaders.threads import ProcessGuard, default_threads
+from loaders.reading.crops import CropReader
+from loaders.reading.readahead import AnyCrops, ReadAhead
+from loaders.reading.slabs import Pcm, SlabPool
+from loaders.reading.threads import ProcessGuard, default_threads
 from loaders.transfer import usable_device
 
 OLDEST = (2, 4)

@@ -12,15 +12,15 @@ import torch
 
 from loaders.backends import Backend, choose_backend
 from loaders.batch import VIEWS, Agree, Supply
-from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
-from loaders.levels import Levels
-from loaders.meter import NOTHING, Counts
-from loaders.mixture import MixedOrder, shares
-from loaders.order import rank_slice
+from loaders.order.epochs import rank_slice
+from loaders.order.levels import Levels
+from loaders.order.mixture import MixedOrder, shares
 from loaders.planned import PairPlan, PlannedFeed
+from loaders.reading.corpus import Corpus, check_sample_rate, check_tracks, crop_length, hash_tracks, total_tracks
+from loaders.reading.meter import NOTHING, Counts
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ReaderThreads, default_threads
 from loaders.settings import PairSettings
-from loaders.slabs import SlabPool
-from loaders.threads import ReaderThreads, default_threads
 from loaders.ways import Task, choose_ways, default_depth, make_order, open_source
 from sharding.format import ShardSet, Tracks, open_shards
 

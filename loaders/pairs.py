@@ -12,7 +12,7 @@ import torch
 
 from clmr.errors import ResumeError
 from loaders.batch import Agree, Batch, Feed, Supply, decide_alone
-from loaders.meter import Counts
+from loaders.reading.meter import Counts
 from loaders.settings import PairSettings
 from loaders.transfer import usable_device
 

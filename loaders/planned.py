@@ -11,13 +11,13 @@ import torch
 
 from clmr.draw import Keys, make_keys, uniform_numpy
 from loaders.batch import VIEWS, Batch, Feed
-from loaders.corpus import Corpus
-from loaders.crops import Crops
-from loaders.levels import Levels
-from loaders.mixture import MixedOrder
-from loaders.order import Integers
+from loaders.order.epochs import Integers
+from loaders.order.levels import Levels
+from loaders.order.mixture import MixedOrder
+from loaders.order.windowed import WindowedOrder
 from loaders.prefetch import Prefetch
-from loaders.windowed import WindowedOrder
+from loaders.reading.corpus import Corpus
+from loaders.reading.crops import Crops
 
 PLANNED = 32  # batches planned at a time: NumPy's cost is per call, not per track
 SOURCE_BITS = 40  # draw keys tell the data sets of a mixture apart above this bit of the track's number

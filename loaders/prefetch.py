@@ -10,10 +10,10 @@ from typing import Generic
 import torch
 from torch import Tensor
 
-from loaders.crops import CropReader
-from loaders.readahead import AnyCrops, ReadAhead
-from loaders.slabs import SlabPool
-from loaders.threads import ProcessGuard
+from loaders.reading.crops import CropReader
+from loaders.reading.readahead import AnyCrops, ReadAhead
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ProcessGuard
 from loaders.transfer import Upload, Uploader
 
 UPLOADED = 2

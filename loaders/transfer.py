@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.slabs import Slab, SlabPool
+from loaders.reading.slabs import Slab, SlabPool
 
 
 def usable_device(device: str | torch.device) -> torch.device:

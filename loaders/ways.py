@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clmr.errors import ConfigError
-from loaders.access import Extent
-from loaders.access import choose as choose_access
-from loaders.cache import ShardCache, cache_root, default_limit
-from loaders.cache_folder import charge
-from loaders.corpus import used_shards
-from loaders.files import ShardFiles
-from loaders.link import measure
-from loaders.local import LocalSource
-from loaders.order import EpochOrder, Order
-from loaders.ranges import GAP, IN_FLIGHT, RangesSource
+from loaders.cache.folder import charge
+from loaders.cache.store import ShardCache, cache_root, default_limit
+from loaders.cache.stream import StreamSource
+from loaders.order.epochs import EpochOrder, Order
+from loaders.order.windowed import WindowedOrder, default_window
+from loaders.ranges.access import Extent
+from loaders.ranges.access import choose as choose_access
+from loaders.ranges.link import measure
+from loaders.ranges.source import GAP, IN_FLIGHT, RangesSource
+from loaders.reading.corpus import used_shards
+from loaders.reading.files import ShardFiles
+from loaders.reading.local import LocalSource
+from loaders.reading.source import Source
+from loaders.reading.threads import ReaderThreads
 from loaders.settings import PairSettings
-from loaders.source import Source
-from loaders.stream import StreamSource
-from loaders.threads import ReaderThreads
-from loaders.windowed import WindowedOrder, default_window
 from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
 
 DEPTH = 3  # batches in flight: one being read, one ready, one to absorb a slow read

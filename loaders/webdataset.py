@@ -29,18 +29,18 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from clmr.errors import ConfigError, ShardError
 from loaders.batch import VIEWS, Supply
-from loaders.corpus import crop_length
-from loaders.meter import Counts, Meter
-from loaders.order import hash_bits, rank_slice
-from loaders.resident_memory import free_bytes
+from loaders.order.epochs import hash_bits, rank_slice
+from loaders.reading.corpus import crop_length
+from loaders.reading.meter import Counts, Meter
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ReaderThreads
+from loaders.resident.memory import free_bytes
 from loaders.settings import PairSettings
-from loaders.slabs import SlabPool
-from loaders.threads import ReaderThreads
-from loaders.webdataset_feed import Belt, StreamedFeed
-from loaders.webdataset_pairs import PairMaker
-from loaders.webdataset_samples import Losses, Track, UnusableError, open_sample
-from loaders.webdataset_shards import checked_rate, hash_shards, only_folder, used_shards
-from loaders.webdataset_stream import CONNECTIONS, StoppedError, Stream, Streams, failure_of
+from loaders.tars.feed import Belt, StreamedFeed
+from loaders.tars.pairs import PairMaker
+from loaders.tars.samples import Losses, Track, UnusableError, open_sample
+from loaders.tars.shards import checked_rate, hash_shards, only_folder, used_shards
+from loaders.tars.stream import CONNECTIONS, StoppedError, Stream, Streams, failure_of
 from sharding.format import SAMPLE_BYTES, TAR_BLOCK_BYTES, ShardInfo, read_manifest
 from sharding.storage import place_at
 
@@ -54,7 +54,7 @@ DEPTH = 3  # full batches that wait for the consumer
 class StreamedPairs(Supply):
     """Pairs of the tracks of one folder of shards, as they stream by.
 
-    A track is known by a number made of its key (:func:`loaders.webdataset_samples.track_number`): draws follow from
+    A track is known by a number made of its key (:func:`loaders.tars.samples.track_number`): draws follow from
     it, and :attr:`Batch.track` holds it. A track gives ``pairs_per_read`` pairs, the ``i``-th from the views ``2i`` and
     ``2i + 1``, which go to as many batches. Where pairs are missing at the end of an epoch, because samples could not
     be used or two tracks of a song would have to meet, the stream begins again and its tracks give one pair more.

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.corpus import Corpus, check_sample_rate, check_tracks, crop_length
-from loaders.crops import CropReader, Crops
-from loaders.order import Integers
+from loaders.order.epochs import Integers
 from loaders.prefetch import Prefetcher
-from loaders.slabs import SlabPool
-from loaders.threads import ReaderThreads, default_threads
+from loaders.reading.corpus import Corpus, check_sample_rate, check_tracks, crop_length
+from loaders.reading.crops import CropReader, Crops
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
 from loaders.ways import open_in_order
 from sharding.format import SPLITS, label_matrix, open_shards

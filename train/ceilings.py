@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 
 from loaders.batch import Batch
-from loaders.figures import LoaderAlone, RankSpeeds
-from loaders.measure import measure_loader, synchronise
-from loaders.saturation import Saturation
+from loaders.saturation.figures import LoaderAlone, RankSpeeds
+from loaders.saturation.measure import measure_loader, synchronise
+from loaders.saturation.report import Saturation
 from train.launch import barrier, mean_over_ranks
 from train.trainer import Trainer, over_ranks
 

@@ -22,8 +22,8 @@ from typing import Any
 import click
 
 from clmr.errors import ConfigError, one_line_errors
+from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
-from loaders.watch import SaturationLog
 from sharding.publish import claimed, publish
 from train import checkpoint
 from train.ceilings import Ceilings, gather, measure_ceilings

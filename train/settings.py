@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clmr.errors import ConfigError, ResumeError
-from loaders.mixture import parse_mixture
+from loaders.order.mixture import parse_mixture
 from loaders.settings import parse_size
 from sharding.publish import publish
 

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from loaders import PairLoader
 from loaders.batch import VIEWS
-from loaders.corpus import Corpus, used_shards
-from loaders.crops import Crops
 from loaders.dali import load_dali
-from loaders.files import ShardFiles
-from loaders.local import LocalSource
-from loaders.mixture import MixedOrder
-from loaders.order import EpochOrder
+from loaders.order.epochs import EpochOrder
+from loaders.order.mixture import MixedOrder
 from loaders.planned import PairPlan
-from loaders.threads import ReaderThreads, default_threads
+from loaders.reading.corpus import Corpus, used_shards
+from loaders.reading.crops import Crops
+from loaders.reading.files import ShardFiles
+from loaders.reading.local import LocalSource
+from loaders.reading.threads import ReaderThreads, default_threads
 from sharding.format import SAMPLE_BYTES, open_shards
 
 SECTOR = 512  # bytes: where a component of DALI's index may begin

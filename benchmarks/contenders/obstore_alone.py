@@ -17,8 +17,8 @@ import numpy as np
 import obstore
 from obstore.store import S3Store
 
-from loaders.ranges import GAP
-from loaders.spans import join
+from loaders.ranges.source import GAP
+from loaders.ranges.spans import join
 from sharding.format import SAMPLE_BYTES, open_shards
 
 PLANNED = 1 << 14  # crops drawn beforehand; they come round again and again

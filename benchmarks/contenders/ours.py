@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from loaders import PairLoader
-from loaders.speed import CopyCeiling
-from loaders.threads import default_threads
+from loaders.reading.threads import default_threads
+from loaders.saturation.ceiling import CopyCeiling
 from sharding.format import open_shards
 
 

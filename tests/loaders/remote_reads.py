@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from loaders.ranges import RangesSource
-from loaders.slabs import Slab
-from loaders.source import Reads
+from loaders.ranges.source import RangesSource
+from loaders.reading.slabs import Slab
+from loaders.reading.source import Reads
 from sharding.storage import Place
 
 FRAMES = 100

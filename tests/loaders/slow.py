@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from loaders import Batch, PairLoader
 from loaders.batch import Feed, Supply
-from loaders.meter import Counts
+from loaders.reading.meter import Counts
 
 
 def compute(seconds: float) -> None:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loaders import PairLoader
-from loaders.files import ShardFiles
 from loaders.indexed import IndexedPairs
-from loaders.local import LocalSource
+from loaders.reading.files import ShardFiles
+from loaders.reading.local import LocalSource
 from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo
 from sharding.levels import measure_levels
 from sharding.members import wav_header

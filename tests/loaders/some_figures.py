@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from loaders.cpu import CpuUse
-from loaders.figures import LoaderAlone, RankSpeeds, Traffic
+from loaders.saturation.cpu import CpuUse
+from loaders.saturation.figures import LoaderAlone, RankSpeeds, Traffic
 
 rates = st.floats(1, 1e6)
 shares = st.floats(0, 1)

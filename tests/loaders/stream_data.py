@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from loaders.cache import ShardCache
-from loaders.slabs import Slab
-from loaders.source import Reads
-from loaders.stream import StreamSource
-from loaders.threads import ReaderThreads
+from loaders.cache.store import ShardCache
+from loaders.cache.stream import StreamSource
+from loaders.reading.slabs import Slab
+from loaders.reading.source import Reads
+from loaders.reading.threads import ReaderThreads
 from sharding.storage import place_at
 from tests.servers.web import Quiet, serving
 

@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from loaders.cache import ShardCache
-from loaders.threads import ReaderThreads
+from loaders.cache.store import ShardCache
+from loaders.reading.threads import ReaderThreads
 from tests.loaders.stream_data import check, noise, reads_of
 
 # They start from a process that has imported everything and used nothing: as quick as fork(), as safe as a fresh one.

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loaders.__main__ import cli
-from loaders.cache_folder import CacheFolder, RemoteShard
+from loaders.cache.folder import CacheFolder, RemoteShard
 
 
 def cache(*options: str) -> Result:

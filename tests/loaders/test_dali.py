@@ -14,17 +14,17 @@ import pytest
 import torch
 
 from clmr.errors import ShardError, StorageError
-from loaders.corpus import Corpus, used_shards
-from loaders.crops import CropReader, Crops
 from loaders.dali import DaliPrefetch
-from loaders.files import ShardFiles
-from loaders.local import LocalSource
-from loaders.mixture import MixedOrder
-from loaders.order import EpochOrder, rank_slice
+from loaders.order.epochs import EpochOrder, rank_slice
+from loaders.order.mixture import MixedOrder
 from loaders.planned import PairCrops, PairPlan
 from loaders.prefetch import Prefetch, Prefetcher
-from loaders.slabs import SlabPool
-from loaders.threads import ReaderThreads
+from loaders.reading.corpus import Corpus, used_shards
+from loaders.reading.crops import CropReader, Crops
+from loaders.reading.files import ShardFiles
+from loaders.reading.local import LocalSource
+from loaders.reading.slabs import SlabPool
+from loaders.reading.threads import ReaderThreads
 from sharding.format import open_shards
 from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings
 from tests.loaders.untidy_reads import Untidy, numbered

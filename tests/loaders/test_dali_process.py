@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from clmr.errors import ConfigError
-from loaders.crops import CropReader
 from loaders.dali import OLDEST, DaliPrefetch, _pipelines, build_pipeline, load_dali
-from loaders.slabs import Slab, SlabPool
+from loaders.reading.crops import CropReader
+from loaders.reading.slabs import Slab, SlabPool
 from tests.loaders.untidy_reads import Untidy, numbered
 
 pytestmark = pytest.mark.needs("module:nvidia.dali")
@@ -96,7 +96,7 @@ import os, signal, sys
 import torch
 from clmr.errors import ConfigError
 from loaders.dali import DaliPrefetch
-from loaders.slabs import SlabPool
+from loaders.reading.slabs import SlabPool
 from tests.loaders.untidy_reads import Untidy, numbered
 
 assert "nvidia.dali" not in sys.modules, "loaded before anybody asked for it"

@@ -15,7 +15,7 @@ import pytest
 
 from clmr.draw import make_keys
 from loaders import PairLoader, WindowLoader
-from loaders.levels import Levels
+from loaders.order.levels import Levels
 from sharding.format import INDEX_SCHEMA, Manifest, ShardInfo, open_shards
 from tests.loaders.realistic_million import FRAMES as CLIP_FRAMES
 from tests.loaders.realistic_million import LABELS, write_realistic

@@ -20,8 +20,8 @@ from clmr.draw import make_keys, uniform_numpy
 from clmr.errors import ConfigError, ShardError
 from sharding.format import read_index
 from sharding.storage import LocalPlace
-from tests.loaders.reading import BATCH, content, open_loader, take
 from tests.loaders.small_shards import CROP, Recording, WriteShards, indexed, recordings
+from tests.loaders.taking import BATCH, content, open_loader, take
 
 Pcm = npt.NDArray[np.int16]
 

@@ -9,8 +9,8 @@ import pytest
 
 from loaders import WindowLoader
 from sharding.storage import place_at
-from tests.loaders.reading import content, open_loader, take
 from tests.loaders.small_shards import CROP, indexed, recordings, write_shards
+from tests.loaders.taking import content, open_loader, take
 from tests.servers.s3 import needs_s3
 
 WINDOW = 3

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clmr.errors import ResumeError
-from tests.loaders.reading import BATCH, content, open_loader, take
 from tests.loaders.small_shards import CROP, WriteShards, recordings
+from tests.loaders.taking import BATCH, content, open_loader, take
 
 
 def test_resume_at_every_step_equals_uninterrupted(shards: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders import Batch
-from tests.loaders.reading import open_loader, take
 from tests.loaders.small_shards import recordings, write_shards
+from tests.loaders.taking import open_loader, take
 
 BATCH = 24
 WORLDS = (1, 2, 3, 4, 8)

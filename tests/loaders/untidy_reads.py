@@ -8,8 +8,8 @@ from threading import Timer
 
 import numpy as np
 
-from loaders.crops import CropReader, Crops
-from loaders.slabs import Slab
+from loaders.reading.crops import CropReader, Crops
+from loaders.reading.slabs import Slab
 
 
 class Untidy(CropReader):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from loaders.watch import SaturationLog
+from loaders.saturation.watch import SaturationLog
 from tests.train.test_trainer import settings
 from train import ceilings
 from train.launch import Place, placed

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from loaders import Batch
-from loaders.saturation import Saturation
-from loaders.watch import SaturationLog
+from loaders.saturation.report import Saturation
+from loaders.saturation.watch import SaturationLog
 from tests.train.launching import LAUNCHER, ROOT, flat, run
 from tests.train.test_trainer import HERE, settings
 from train import ceilings

@@ -1,0 +1,1 @@
+"""The order of tracks: arithmetic on (seed, epoch, step), nothing stored."""

@@ -1,0 +1,1 @@
+"""Pieces of shards into batches: threads, files, slabs, and the interface for every place bytes come from."""

@@ -1,0 +1,1 @@
+"""All samples in the memory of the device."""
