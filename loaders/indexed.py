@@ -69,10 +69,10 @@ class IndexedPairs(Supply):
         )
         self.steps = self._plan.steps
         self.track_count = total_tracks(self.corpora)
-        self.description = "; ".join(
-            [f"{self.backend} backend ({why})"]
-            + [f"{shard_set.place.name}: {way.reason}" for way, (shard_set, _) in zip(ways, found, strict=True)]
-        )
+        told = [f"{self.backend} backend ({why})"]
+        for corpus, way in zip(self.corpora, ways, strict=True):
+            told.append(": ".join(filter(None, [corpus.shard_set.place.name, way.reason, corpus.source.description])))
+        self.description = "; ".join(told)
         self.fingerprint = self._make_fingerprint([way.window for way in ways])
         if rank == 0:
             self._tell_left_out()

@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Lock
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from loaders.reading.meter import Meter
 from loaders.reading.source import Reads, Source
 from loaders.reading.threads import ReaderThreads
 from sharding.storage import Place
-
-if TYPE_CHECKING:
-    from loaders.reading.files import ShardFiles
 
 
 class StreamSource(Source):
@@ -66,7 +62,7 @@ class StreamSource(Source):
         self.meter = Meter()
         shelf = Shelf(place, names, sizes, hashes)
         self._keeper = Keeper(shelf, cache, at_once=at_once, requests=requests, meter=self.meter)
-        self._local = LocalSource(cast("ShardFiles", self._keeper), threads)
+        self._local = LocalSource(self._keeper, threads)
         self.minimum = self._keeper.minimum
         self.description = (
             f"whole shards through the cache {cache.root} of {in_gib(cache.limit_bytes)}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from clmr.errors import ShardError
 from loaders.reading.slabs import Bytes
@@ -40,6 +41,16 @@ class OpenShard:
                     "it was cut while in use; copy or build it again"
                 )
             done += count
+
+
+class Files(Protocol):
+    """Open shards by number."""
+
+    def __getitem__(self, number: int, /) -> OpenShard:
+        """The shard, opened; keep the object as long as you read from it."""
+
+    def close(self) -> None:
+        """Let go of them."""
 
 
 class ShardFiles:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from loaders.reading.aio import AT_MOST, read_together
-from loaders.reading.files import ShardFiles
+from loaders.reading.files import Files
 from loaders.reading.meter import Meter
 from loaders.reading.source import Reads, Source
 from loaders.reading.threads import ReaderThreads
@@ -22,7 +22,7 @@ class LocalSource(Source):
         threads: who reads; they stay the caller's to close.
     """
 
-    def __init__(self, files: ShardFiles, threads: ReaderThreads) -> None:
+    def __init__(self, files: Files, threads: ReaderThreads) -> None:
         self.files = files
         self.meter = Meter()
         self._threads = threads

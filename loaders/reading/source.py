@@ -33,9 +33,11 @@ class Source(ABC):
 
     Attributes:
         meter: counts what was asked for and what came.
+        description: what people should know of it, in a few words; may be empty.
     """
 
     meter: Meter
+    description: str = ""
 
     @abstractmethod
     def submit(self, reads: Sequence[Reads]) -> list[Future[None]]:

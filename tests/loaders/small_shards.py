@@ -136,4 +136,5 @@ def files_of(loader: PairLoader) -> ShardFiles:
     """The open files of a loader of one data set on a disk."""
     source = indexed(loader).corpora[0].source
     assert isinstance(source, LocalSource)
+    assert isinstance(source.files, ShardFiles)
     return source.files
