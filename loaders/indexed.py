@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -39,7 +40,7 @@ class IndexedPairs(Supply):
         self.settings = settings
         rows = rank_slice(settings.batch_size, rank, world_size)
         found = self._find()
-        self.backend, why = choose_backend(settings, [tracks for _, tracks in found], device)
+        self.backend, why = agree(lambda: choose_backend(settings, [tracks for _, tracks in found], device))
         parts = shares(settings.batch_size, [weight for _, weight in settings.shards]).tolist()
         share = min(1.0, int(os.environ.get("LOCAL_WORLD_SIZE", "1")) / world_size)
         tasks = [Task(*each, self.crop_frames, part, share) for each, part in zip(found, parts, strict=True)]
@@ -57,6 +58,7 @@ class IndexedPairs(Supply):
         slabs = SlabPool((rows.stop - rows.start, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
         depth = settings.depth if settings.depth is not None else default_depth(ways, slabs.shape[0] * len(VIEWS))
         self._backend = Backend(self.backend, self.corpora, slabs, self._threads, device, depth)
+        levels = self._levels()
         self._plan = PairPlan(
             self.corpora,
             self.order,
@@ -65,7 +67,7 @@ class IndexedPairs(Supply):
             rows=rows,
             depth=depth,
             pairs_per_read=settings.pairs_per_read,
-            levels=self._levels(),
+            levels=levels,
         )
         self.steps = self._plan.steps
         self.track_count = total_tracks(self.corpora)
@@ -73,7 +75,7 @@ class IndexedPairs(Supply):
         for corpus, way in zip(self.corpora, ways, strict=True):
             told.append(": ".join(filter(None, [corpus.shard_set.place.name, way.reason, corpus.source.description])))
         self.description = "; ".join(told)
-        self.fingerprint = self._make_fingerprint([way.window for way in ways])
+        self.fingerprint = self._make_fingerprint([way.window for way in ways], levels)
         if rank == 0:
             self._tell_left_out()
 
@@ -118,7 +120,7 @@ class IndexedPairs(Supply):
                     *(corpus.shard_set.place.name, order.left_out, order.steps, order.steps),
                 )
 
-    def _make_fingerprint(self, windows: list[int]) -> dict[str, Any]:
+    def _make_fingerprint(self, windows: list[int], levels: Sequence[Levels]) -> dict[str, Any]:
         settings = self.settings
         return {
             "order": "index",
@@ -132,4 +134,5 @@ class IndexedPairs(Supply):
             "window": windows,
             "pairs_per_read": settings.pairs_per_read,
             "quiet_db": settings.quiet_db,
+            "levels": [each.digest() for each in levels],
         }

@@ -22,9 +22,9 @@ Shards = str | os.PathLike[str] | Mapping[str, float]
 class PairLoader:
     """An endless supply of crop pairs from shards; one iteration is what is left of one epoch.
 
-    Every track comes once per epoch, no two of one song in a global batch. What comes at (epoch, step) depends on the
-    data, ``seed`` and ``batch_size`` alone, not on ranks, threads, storage or interruptions. (The backend
-    ``webdataset`` has an order of its own, and streaming mixes tracks within a window of shards.)
+    Every track comes once per epoch of its data set, no two of one song in a global batch. What comes at (epoch, step)
+    depends on the data, ``seed`` and ``batch_size`` alone, not on ranks, threads, storage or interruptions. (The
+    backend ``webdataset`` has an order of its own, and streaming mixes tracks within a window of shards.)
 
     Args:
         shards: folder of shards, by path or URL; or several, each with the weight of its share in every batch.
@@ -160,7 +160,7 @@ class PairLoader:
             self._feed = self.supply.feed(self._epoch, self._step)
         try:
             batch = next(self._feed)
-        except Exception:
+        except BaseException:  # Ctrl-C too: it may have broken off anywhere
             self._forget_feed()  # the next call tries again from the same batch
             raise
         last = batch.step + 1 == len(self)

@@ -56,25 +56,38 @@ class PairSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if not self.shards:
-            raise ConfigError("no shards are given: name at least one folder of shards")
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"backend {self.backend!r} is not known; one of {', '.join(BACKENDS)}")
-        if self.access not in ACCESSES:
-            raise ConfigError(f"access {self.access!r} is not known; one of {', '.join(ACCESSES)}")
-        if self.depth is not None and self.depth < 1:
-            raise ConfigError(f"depth is {self.depth}: at least 1 batch must be in flight")
-        if self.pairs_per_read < 1:
-            raise ConfigError(f"pairs per read is {self.pairs_per_read}: at least 1 pair comes of a read")
+        names = [name.rstrip("/") for name, _ in self.shards]
         windows = self.window if isinstance(self.window, tuple) else (self.window or 0,) * len(self.shards)
-        if len(windows) != len(self.shards) or min(windows) < 0:
-            raise ConfigError(f"window is {self.window}: 0 for all shards, or more, one for each data set")
-        if self.cache_bytes is not None and self.cache_bytes < 1:
-            raise ConfigError(f"the cache may hold {self.cache_bytes} bytes: give it room for some shards")
-        if self.shuffle is not None and self.shuffle < 1:
-            raise ConfigError(f"shuffle is {self.shuffle}: at least 1 pair has to wait")
-        if self.quiet_db is not None and not (math.isfinite(self.quiet_db) and self.quiet_db > 0):
-            raise ConfigError(f"quiet_db is {self.quiet_db}: it is a number of dB above 0, such as 30")
+        quiet = self.quiet_db
+        for refused, reason in (
+            (not names, "no shards are given: name at least one folder of shards"),
+            (len(set(names)) < len(names), "a folder of shards is named twice: a track could meet itself in a batch"),
+            (self.batch_size < 1, f"batch size is {self.batch_size}: at least 1 pair is needed"),
+            (self.backend not in BACKENDS, f"backend {self.backend!r} is not known; one of {', '.join(BACKENDS)}"),
+            (self.access not in ACCESSES, f"access {self.access!r} is not known; one of {', '.join(ACCESSES)}"),
+            (_below(self.depth, 1), f"depth is {self.depth}: at least 1 batch must be in flight"),
+            (self.pairs_per_read < 1, f"pairs per read is {self.pairs_per_read}: at least 1 pair comes of a read"),
+            (
+                len(windows) != len(names) or min(windows, default=0) < 0,
+                f"window is {self.window}: 0 for all shards, or more, one for each data set",
+            ),
+            (_below(self.cache_bytes, 1), f"the cache may hold {self.cache_bytes} bytes: give it room for some shards"),
+            (_below(self.shuffle, 1), f"shuffle is {self.shuffle}: at least 1 pair has to wait"),
+            (
+                self.shuffle is not None and self.backend != "webdataset",
+                "shuffle belongs to the webdataset backend; all others mix all tracks, or those of a window of shards",
+            ),
+            (
+                quiet is not None and not (math.isfinite(quiet) and quiet > 0),
+                f"quiet_db is {quiet}: it is a number of dB above 0, such as 30",
+            ),
+        ):
+            if refused:
+                raise ConfigError(reason)
+
+
+def _below(number: int | None, least: int) -> bool:
+    return number is not None and number < least
 
 
 def parse_size(text: str) -> int:

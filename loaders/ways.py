@@ -62,6 +62,11 @@ class Task:
         return used_shards(self.shard_set, self.tracks)[0]
 
     @property
+    def charge(self) -> int:
+        """Bytes of a cache that holds all of it."""
+        return sum(map(charge, self.sizes))
+
+    @property
     def extent(self) -> Extent:
         """The amounts of it."""
         crop_bytes = self.crop_frames * SAMPLE_BYTES
@@ -80,10 +85,15 @@ def choose_ways(settings: PairSettings, backend: str, tasks: Sequence[Task]) -> 
         tasks: the data sets.
     """
     windows = settings.window if isinstance(settings.window, tuple) else (settings.window,) * len(tasks)
-    return [_choose(settings, backend, task, window) for task, window in zip(tasks, windows, strict=True)]
+    ways: list[Way] = []
+    taken = 0  # of the cache, by data sets that stream
+    for task, window in zip(tasks, windows, strict=True):
+        ways.append(_choose(settings, backend, task, window, taken))
+        taken += task.charge if ways[-1].kind == "stream" else 0
+    return ways
 
 
-def _choose(settings: PairSettings, backend: str, task: Task, window: int | None) -> Way:
+def _choose(settings: PairSettings, backend: str, task: Task, window: int | None, taken: int) -> Way:
     place, tracks = task.shard_set.place, task.tracks
     local, mixed = place.root is not None, _effective(window or 0, tracks)
     if settings.access == "files" and not local:
@@ -104,7 +114,7 @@ def _choose(settings: PairSettings, backend: str, task: Task, window: int | None
         task.extent,
         link,
         epochs=settings.epochs,
-        room=cache_limits(settings)[1],
+        room=max(0, cache_limits(settings)[1] - taken),
         least_room=sum(charge(size) for size in sorted(task.sizes)[-at_once:]),
         share=task.share,
     )

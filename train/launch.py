@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from clmr.errors import ClmrError, ConfigError
 from clmr.memory import keep_freed_memory
 
 DEVICES = ("auto", "cpu", "cuda")
+
+PEER_GONE = r"Connection (closed|reset) by peer|Broken pipe|Connection refused"
+"""What torch says on the ranks that wait for one that has ended."""
 
 Result = TypeVar("Result")
 
@@ -50,7 +54,7 @@ def from_first(function: Callable[[], Result]) -> Result:
     if rank() == 0:
         try:
             outcome[0] = function()
-        except ClmrError as error:
+        except (ClmrError, OSError) as error:
             outcome[1] = error
     if world_size() > 1:
         dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
@@ -94,5 +98,9 @@ def placed(device: str = "auto", threads: int | None = None) -> Iterator[Place]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield Place(number, processes, here)
+    except RuntimeError as error:
+        if re.search(PEER_GONE, str(error)):
+            raise ConfigError("another process of this run ended; its own message says why") from error
+        raise
     finally:
         dist.destroy_process_group()

@@ -57,13 +57,16 @@ class Saver:
         self.saved = self.trainer.step_count
 
 
-def train(trainer: Trainer, run: Path, checkpoint_every: int, *, ceilings: bool = True) -> int | None:
+def train(
+    trainer: Trainer, run: Path, checkpoint_every: int, stop: StopRequest, *, ceilings: bool = True
+) -> int | None:
     """Train to the last step, or to a signal; the last step done is in a checkpoint either way.
 
     Args:
         trainer: a fresh or a resumed one.
         run: folder of the run.
         checkpoint_every: steps between checkpoints.
+        stop: listens for signals already.
         ceilings: measure first what the trainer and the loader reach alone; it changes nothing but a few seconds.
 
     Returns:
@@ -81,8 +84,8 @@ def train(trainer: Trainer, run: Path, checkpoint_every: int, *, ceilings: bool 
         rank=trainer.place.rank,
     )
     since, logged = time.perf_counter(), trainer.step_count
-    with RunLog(run, start=logged, total=trainer.total, active=first) as log, StopRequest() as stop:
-        ending = trainer.step_count >= trainer.total
+    with RunLog(run, start=logged, total=trainer.total, active=first) as log:
+        ending = stop.agreed() or trainer.step_count >= trainer.total
         while not ending:
             batch = watch.take()
             loss, accuracy = trainer.step(batch)
@@ -183,7 +186,8 @@ def main(
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 save_config(run, trainer.config())
-            stopped_by = train(trainer, run, checkpoint_every, ceilings=ceilings)
+            with StopRequest() as stop:
+                stopped_by = train(trainer, run, checkpoint_every, stop, ceilings=ceilings)
         if place.first:
             where = f"step {trainer.step_count} of {trainer.total}"
             if stopped_by is not None:

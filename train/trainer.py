@@ -66,7 +66,8 @@ class Trainer:
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
         options = settings.loader_options
         if state is not None and options["window"] is None:  # as it was: the order depends on it
-            options["window"] = windows_of(state["loader"])
+            windows = windows_of(state["loader"])
+            options["window"] = windows if windows and len(windows) == len(settings.weights) else None
         self.loader = PairLoader(
             settings.weights,
             batch_size=settings.batch_size,

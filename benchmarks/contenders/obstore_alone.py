@@ -17,9 +17,10 @@ import numpy as np
 import obstore
 from obstore.store import S3Store
 
-from loaders.ranges.source import GAP
+from loaders.ranges.link import measure
 from loaders.ranges.spans import join
 from sharding.format import SAMPLE_BYTES, open_shards
+from sharding.storage import place_at
 
 PLANNED = 1 << 14  # crops drawn beforehand; they come round again and again
 BATCH = 96  # tracks whose crops may share a request
@@ -60,13 +61,17 @@ def _plan(url: str, crop_frames: int, style: str) -> list[Call]:
     """Two crops of each track in batches of different tracks, as requests of a style."""
     tracks = open_shards(url).tracks(("train",))
     size, rng = crop_frames * SAMPLE_BYTES, np.random.default_rng(0)
+    gap = -size  # nothing is joined
+    if "joined" in style:  # as PairLoader does: by a short measurement
+        sizes = {shard.name: shard.bytes for shard in open_shards(url).manifest.shards}
+        gap = measure(place_at(url), tracks.shard_names, [sizes[name] for name in tracks.shard_names]).gap()
     calls: list[Call] = []
     batch = min(BATCH, len(tracks.frames))
     for _ in range(PLANNED // (2 * batch)):
         chosen = np.repeat(rng.permutation(len(tracks.frames))[:batch], 2)
         starts = rng.integers(0, tracks.frames[chosen] - crop_frames + 1)
         offsets = tracks.pcm_offset[chosen] + SAMPLE_BYTES * starts
-        spans = join(tracks.shard[chosen].astype(np.int64), offsets, size, GAP if "joined" in style else -size)
+        spans = join(tracks.shard[chosen].astype(np.int64), offsets, size, gap)
         names = [tracks.shard_names[number] for number in spans.shard.tolist()]
         crops = np.diff(spans.first).tolist()
         of_one = [

@@ -14,6 +14,7 @@ from clmr.errors import StorageError
 from loaders.cache.folder import RemoteShard
 from loaders.cache.locks import Part
 from loaders.reading.meter import Meter
+from loaders.reading.threads import join_all
 from sharding.storage import Place, Version
 
 RANGE = 8 << 20
@@ -76,9 +77,7 @@ class Requests:
             self._first.clear()
             self._others.clear()
             self._condition.notify_all()
-        deadline = time.monotonic() + ENDING_SECONDS
-        for thread in self.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        join_all(self.threads, ENDING_SECONDS)
 
     def _work(self) -> None:
         while True:

@@ -243,8 +243,11 @@ class Keeper:
             if self._closed:
                 return
             self._held[number] = shard
-            ready = [want for want in self._wants if number in want.shards and self._held.keys() >= set(want.shards)]
-        self._tell(ready, None)
+            ready = [want for want in self._wants if not want.told and self._held.keys() >= set(want.shards)]
+            for want in ready:
+                want.told = True  # in the same breath: from now on nothing of theirs is let go
+        for want in ready:
+            want.tell(None)
 
     def _fail(self, number: int, error: Exception) -> None:
         with self._lock:

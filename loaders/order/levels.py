@@ -5,6 +5,8 @@ The index holds the level of every half second of a track, one byte each (shardi
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from clmr.draw import Keys, uniform_numpy
@@ -39,6 +41,10 @@ class Levels:
         self._end = np.cumsum(counts)
         self._first = self._end - counts
         self._loudest = np.minimum.reduceat(self._levels, self._first)
+
+    def digest(self) -> str:
+        """16 hex digits that stand for all levels."""
+        return hashlib.blake2b(self._levels.tobytes(), digest_size=8).hexdigest()
 
     def choose_starts(self, keys: Keys, frames: Integers, crop_frames: int, tracks: Integers) -> Integers:
         """First sample of every crop: the first of a few random places that is not quiet, else the loudest of them.

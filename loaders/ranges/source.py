@@ -7,7 +7,6 @@ which need no threads, take twice the processor time, and abort an interpreter t
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from loaders.ranges.block import Block
 from loaders.ranges.shards import RemoteShards
 from loaders.reading.meter import Meter
 from loaders.reading.source import Reads, Source
-from loaders.reading.threads import ProcessGuard
+from loaders.reading.threads import ProcessGuard, join_all
 from sharding.storage import Place
 
 IN_FLIGHT = 256
@@ -121,9 +120,7 @@ class _Work:
                 block.future.cancel()
             for _ in self._threads:
                 self._jobs.put(None)
-        end = time.monotonic() + CLOSING_SECONDS
-        for thread in self._threads:
-            thread.join(max(end - time.monotonic(), 0))
+        join_all(self._threads, CLOSING_SECONDS)
 
 
 def _ask(jobs: _Jobs) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
@@ -47,11 +47,15 @@ def _stop(jobs: SimpleQueue[_Job | None], stopped: Event, threads: list[Thread])
     stopped.set()
     for _ in threads:
         jobs.put(None)
-    deadline = time.monotonic() + CLOSING_SECONDS  # a read that hangs in the kernel must not hang the exit
+    join_all(threads, CLOSING_SECONDS)
+
+
+def join_all(threads: Iterable[Thread], seconds: float) -> None:
+    """Wait for threads to end, all together for so long at most: one that hangs must not hang the exit."""
+    deadline = time.monotonic() + seconds
     for thread in threads:
-        if thread is current_thread():  # it held the last reference
-            continue
-        thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        if thread is not current_thread():  # which may be the one that held the last reference
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 
 class ProcessGuard:

@@ -146,17 +146,17 @@ class Loading:
 
     def _version(self, shard: int) -> Version:
         """What a shard is; the same for all its pieces."""
-        with self._lock:
-            if shard not in self._versions:
-                name = self._tracks.shard_names[shard]
-                found = self._place.version(name)
-                if found.size != self._sizes[shard]:
-                    raise ShardError(
-                        f"{self._place.address(name)} has {found.size} bytes, not {self._sizes[shard]}: "
-                        "copy or build it again"
-                    )
-                self._versions[shard] = found
-            return self._versions[shard]
+        known = self._versions.get(shard)
+        if known is None:
+            name = self._tracks.shard_names[shard]
+            found = self._place.version(name)
+            if found.size != self._sizes[shard]:
+                raise ShardError(
+                    f"{self._place.address(name)} has {found.size} bytes, not {self._sizes[shard]}: "
+                    "copy or build it again"
+                )
+            known = self._versions.setdefault(shard, found)  # another thread's, where that was first
+        return known
 
     def _to_host(self, piece: Piece, data: bytes | memoryview) -> None:
         _pack(piece, data, self._flat[piece.target : piece.target + piece.frames].numpy())

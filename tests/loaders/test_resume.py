@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from clmr.errors import ResumeError
+from loaders.planned import PairPlan
+from loaders.reading.crops import CropReader
+from loaders.reading.readahead import ReadAhead
 from tests.loaders.small_shards import CROP, WriteShards, recordings
 from tests.loaders.taking import BATCH, content, open_loader, take
 
@@ -117,3 +122,44 @@ def test_a_damaged_state_is_refused(shards: Path, broken: dict[str, Any]) -> Non
         fingerprint = loader.state_dict()["fingerprint"]
         with pytest.raises(ResumeError, match="state"):
             loader.load_state_dict({**broken, "fingerprint": fingerprint} if broken else broken)
+
+
+@pytest.mark.parametrize("where", ["taking", "submitting", "planning"])
+def test_an_interrupt_anywhere_loses_no_batch(shards: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """As in a notebook, where the loader lives on after Ctrl-C."""
+    with open_loader(shards) as loader:
+        expected = content(take(loader, 8))
+    owner, name = {
+        "taking": (ReadAhead, "take"),
+        "submitting": (CropReader, "submit"),
+        "planning": (PairPlan, "_batches"),
+    }[where]
+    real = getattr(owner, name)
+
+    def interrupted(*arguments: Any) -> Any:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with open_loader(shards) as loader:
+        came = take(loader, 3)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupted)
+            if where == "planning":  # it plans many batches at a time
+                loader.load_state_dict(loader.state_dict())
+            with pytest.raises(KeyboardInterrupt):
+                take(loader, 1)
+        assert content(came + take(loader, 5)) == expected
+
+
+def test_levels_decide_where_quiet_crops_are_avoided(make_shards: WriteShards) -> None:
+    tracks = recordings(40)
+    shards = make_shards(tracks)
+    with open_loader(shards, quiet_db=20.0) as loader:
+        state = loader.state_dict()
+    index = pq.read_table(shards / "index.parquet")
+    column = index.schema.get_field_index("levels")
+    louder = [bytes(level ^ 1 for level in levels) for levels in index["levels"].to_pylist()]
+    changed = index.set_column(column, index.schema.field(column), pa.array(louder, pa.binary()))
+    pq.write_table(changed, shards / "index.parquet")
+    with open_loader(shards, quiet_db=20.0) as other, pytest.raises(ResumeError, match="levels"):
+        other.load_state_dict(state)

@@ -114,10 +114,11 @@ def test_kill_9_costs_nothing(shards: Path, tmp_path: Path, after: int, pause: f
     ]
 
 
+@pytest.mark.parametrize("after", [0, 4], ids=["before the first step", "on the way"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_after_a_checkpoint(shards: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_after_a_checkpoint(shards: Path, tmp_path: Path, number: signal.Signals, after: int) -> None:
     process = start(shards, tmp_path / "run", "--steps", "100000", "--checkpoint-every", "2")
-    wait_for(checkpoint_path(tmp_path / "run", 4), process)
+    wait_for(checkpoint_path(tmp_path / "run", after), process)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGTERM: 0, signal.SIGINT: 130}[number]
