@@ -31,12 +31,12 @@ def cli() -> None:
 @click.option("--access", type=click.Choice(ACCESSES), default="auto", help="How remote shards are read.")
 @click.option("--device", default="cpu", help="Where batches go: cpu or a CUDA device.")
 @click.option("--crop-frames", type=int, help="Samples per crop  [default: the encoder's for the sample rate]")
-@click.option("--threads", type=int, help="Reading threads  [default: the cores available, at most 4]")
-@click.option("--depth", type=int, help="Batches read ahead  [default: 3, more where the storage is far]")
+@click.option("--threads", type=click.IntRange(min=1), help="Reading threads  [default: the cores, at most 4]")
+@click.option("--depth", type=click.IntRange(min=1), help="Batches read ahead  [default: 3, more where it is far]")
 @click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
 @click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=5.0, help="Measuring time of each line.")
-@click.option("--consumer-ms", type=click.FloatRange(min=0), help="Add a consumer that sleeps so long for each batch.")
+@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=5.0, help="Measuring time of each line.")
+@click.option("--consumer-ms", type=click.FloatRange(0, 60_000), help="Add a consumer that sleeps so long per batch.")
 @click.option("--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here too.")
 @one_line_errors()
 def bench(
@@ -55,8 +55,8 @@ def bench(
     """
     from loaders.saturation.bench import Bench
 
-    if target is not None and not target.parent.is_dir():
-        raise ConfigError(f"--json {target}: {target.parent} is no folder")
+    if target is not None and not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
+        raise ConfigError(f"--json {target}: {target.parent} is no folder that can be written to")
     options["cache_bytes"] = parse_size(cache_size) if cache_size is not None else None
     consumer_seconds = consumer_ms / 1e3 if consumer_ms is not None else None
     measured = Bench(shards, seconds=seconds, consumer_seconds=consumer_seconds, **options)

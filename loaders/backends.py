@@ -25,8 +25,9 @@ def choose_backend(settings: PairSettings, tracks: Sequence[Tracks], device: tor
         return settings.backend, "as asked for"
     if device.type != "cuda":
         return "torch", "no GPU to keep samples on"
-    if settings.epochs is not None and settings.epochs < LEAST_PASSES:
-        return "torch", f"loading all samples does not pay for {settings.epochs:g} passes"
+    passes = settings.passes(sum(map(len, tracks)))
+    if passes is not None and passes < LEAST_PASSES:
+        return "torch", f"loading all samples does not pay for {passes:.2g} passes"
     from loaders.resident.memory import fits
 
     room, reason = fits(sum(int(some.frames.sum()) for some in tracks), device)

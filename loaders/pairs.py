@@ -131,6 +131,11 @@ class PairLoader:
                     "the shards hold other tracks or samples than when the loader state was saved: resume with the "
                     "shards of then, or start a new run"
                 )
+            if fingerprint.get(name) != mine and name == "order":
+                raise ResumeError(
+                    f"the loader state was saved with the order of the {_backends(fingerprint)}, this run has that of "
+                    f"the {_backends(self.supply.fingerprint)}: resume with the same"
+                )
             if fingerprint.get(name) != mine:
                 raise ResumeError(
                     f"the loader state was saved with {name} {fingerprint.get(name)!r}, this run has {mine!r}: "
@@ -185,6 +190,11 @@ def _open(settings: PairSettings, rank: int, world_size: int, device: torch.devi
     from loaders.indexed import IndexedPairs
 
     return IndexedPairs(settings, rank, world_size, device, agree)
+
+
+def _backends(fingerprint: Mapping[str, Any]) -> str:
+    """The backends that share an order, for people."""
+    return "backends torch, dali and resident" if fingerprint.get("order") == "index" else "backend webdataset"
 
 
 def windows_of(state: Mapping[str, Any]) -> tuple[int, ...] | None:

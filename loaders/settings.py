@@ -43,6 +43,8 @@ class PairSettings:
     """Most bytes the cache may hold; None: 80 % of what is free."""
     epochs: float | None = None
     """Passes that are planned, where known: reading a shard once and keeping it pays with many."""
+    steps: int | None = None
+    """Batches that are planned, instead of ``epochs``."""
     pairs_per_read: int = 1
     """Consecutive batches made of the same tracks, each with new crops, whose reads are joined."""
     quiet_db: float | None = None
@@ -53,6 +55,12 @@ class PairSettings:
     """Reading threads; None takes the cores available, at most 4."""
     depth: int | None = None
     """Batches read ahead; None: 3, more where the storage is far."""
+
+    def passes(self, tracks: int) -> float | None:
+        """Planned passes over so many tracks, one pair of each per pass; None where nobody says."""
+        if self.epochs is not None:
+            return self.epochs * self.pairs_per_read
+        return self.steps * self.batch_size / tracks if self.steps is not None else None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

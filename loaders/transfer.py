@@ -13,11 +13,16 @@ from loaders.reading.slabs import Slab, SlabPool
 
 def usable_device(device: str | torch.device) -> torch.device:
     """The device batches go to: the CPU or a CUDA device that is there."""
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device {device!r} is not known: cpu or cuda") from error
     if chosen.type not in {"cpu", "cuda"}:
         raise ConfigError(f"device {chosen} is not supported: cpu or cuda")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {chosen}: no CUDA device is available here; use cpu")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {chosen}: there are {torch.cuda.device_count()} CUDA devices here, from cuda:0 on")
     return chosen
 
 

@@ -101,7 +101,8 @@ def _choose(settings: PairSettings, backend: str, task: Task, window: int | None
     if backend == "resident":
         return Way("files" if local else "ranges", mixed, "loaded once, whole")
     if local and settings.access != "stream":
-        return Way("files", mixed, "files, read in place")
+        asked = ", of which ranges are read in any case" if settings.access == "ranges" else ""
+        return Way("files", mixed, f"files, read in place{asked}")
     if window is None:
         window = default_window(tracks.song, tracks.shard, task.rows)
     if settings.access == "stream":
@@ -113,7 +114,7 @@ def _choose(settings: PairSettings, backend: str, task: Task, window: int | None
     access = choose_access(
         task.extent,
         link,
-        epochs=settings.epochs,
+        epochs=settings.passes(len(tracks)),
         room=max(0, cache_limits(settings)[1] - taken),
         least_room=sum(charge(size) for size in sorted(task.sizes)[-at_once:]),
         share=task.share,
@@ -137,7 +138,10 @@ def default_depth(ways: Sequence[Way], crops: int) -> int:
 def cache_limits(settings: PairSettings) -> tuple[Path, int]:
     """Folder of the cache for streaming, and most bytes it may hold."""
     root = Path(settings.cache).expanduser() if settings.cache is not None else cache_root(os.environ)
-    return root, settings.cache_bytes if settings.cache_bytes is not None else default_limit(root)
+    limit = settings.cache_bytes if settings.cache_bytes is not None else default_limit(root)
+    if limit < 1:
+        raise ConfigError(f"the disk of the cache {root} is full: free space, or give another folder with --cache")
+    return root, limit
 
 
 def _effective(window: int, tracks: Tracks) -> int:

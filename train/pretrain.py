@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from clmr.errors import ConfigError, one_line_errors
+from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
 from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.publish import claimed, publish
@@ -87,7 +87,11 @@ def train(
     with RunLog(run, start=logged, total=trainer.total, active=first) as log:
         ending = stop.agreed() or trainer.step_count >= trainer.total
         while not ending:
-            batch = watch.take()
+            try:
+                batch = watch.take()
+            except (ShardError, StorageError):
+                save()  # the steps that are done are not lost with the storage
+                raise
             loss, accuracy = trainer.step(batch)
             watch.stepped()
             log.advance()
@@ -151,12 +155,22 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32")
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Who brings crops to the device.")
 @click.option("--access", type=click.Choice(ACCESSES), default="auto", help="How remote shards are read.")
-@click.option("--window", type=click.IntRange(min=0), help="Shards that streaming mixes; 0 mixes all.")
+@click.option(
+    "--window",
+    type=click.IntRange(min=0),
+    help="Shards whose tracks are mixed, 0 for all  [default: what streaming needs, else 0]",
+)
 @click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
 @click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
-@click.option("--pairs-per-read", type=click.IntRange(min=1), default=1, help="Batches in a row of the same tracks.")
+@click.option(
+    "--pairs-per-read",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Batches in a row of the same tracks; an epoch has so many times the steps.",
+)
+@click.option("--depth", type=click.IntRange(min=1), help="Batches read ahead  [default: 3, more where it is far]")
 @click.option("--shuffle", type=click.IntRange(min=1), help="Pairs that the webdataset backend mixes in memory.")
-@click.option("--quiet-db", type=float, help="Avoid crops this many dB quieter than their track.")
+@click.option("--quiet-db", type=float, help="Avoid crops so many dB below their track's loudest, such as 20.")
 @click.option(
     "--ceilings/--no-ceilings",
     default=True,

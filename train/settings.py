@@ -57,6 +57,8 @@ class PretrainSettings:
     """Batches in a row made of the same tracks."""
     shuffle: int | None = None
     """Pairs that the webdataset backend mixes in memory; None leaves it to the loader."""
+    depth: int | None = None
+    """Batches read ahead; None leaves it to the loader."""
     quiet_db: float | None = None
     """Avoid crops this many dB quieter than their track."""
 
@@ -75,8 +77,10 @@ class PretrainSettings:
             "cache": self.cache,
             "cache_bytes": parse_size(self.cache_size) if self.cache_size is not None else None,
             "epochs": self.epochs,
+            "steps": self.steps,
             "pairs_per_read": self.pairs_per_read,
             "shuffle": self.shuffle,
+            "depth": self.depth,
             "quiet_db": self.quiet_db,
         }
 
@@ -99,7 +103,7 @@ class PretrainSettings:
 # (The loader's own state holds what the shards, their weights and the window have to be.)
 FREE_ON_RESUME = {
     *("shards", "epochs", "steps", "sample_rate"),
-    *("backend", "access", "window", "cache", "cache_size"),
+    *("backend", "access", "window", "cache", "cache_size", "depth"),
 }
 
 

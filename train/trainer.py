@@ -67,7 +67,8 @@ class Trainer:
         options = settings.loader_options
         if state is not None and options["window"] is None:  # as it was: the order depends on it
             windows = windows_of(state["loader"])
-            options["window"] = windows if windows and len(windows) == len(settings.weights) else None
+            if settings.backend != "webdataset" and windows and len(windows) == len(settings.weights):
+                options["window"] = windows
         self.loader = PairLoader(
             settings.weights,
             batch_size=settings.batch_size,

@@ -28,6 +28,7 @@ MARK = ".clmr-cache"
 EXPLAINED = "The shards in this folder were copied here by clmr, which removes them when it needs the room.\n"
 OWN = re.compile(r"([0-9a-f]{40})\.(shard|part|json)")
 HARMLESS = {"lost+found"}  # at the root of a fresh file system
+UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 NOTE_BYTES = 4096
 """Counted per shard beside its own size: its note, and a share of the folder."""
 
@@ -37,9 +38,15 @@ def charge(size: int) -> int:
     return size + NOTE_BYTES
 
 
-def in_gib(size: float) -> str:
+def in_units(size: float) -> str:
     """Bytes, for people."""
-    return f"{size / 2**30:.3g} GiB"
+    unit, length = next(((unit, length) for unit, length in UNITS if size >= length), UNITS[-1])
+    return f"{size / length:,.4g} {unit}"
+
+
+def size_option(size: int) -> str:
+    """A size that is at least so many bytes, as an option takes it."""
+    return f"{-(-size // 2**20)}MiB"
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,10 @@ class CacheFolder:
             descriptor = open_locked(self.mark, ALONE, wait=True)
         except FileNotFoundError as error:
             raise StorageError(f"{self.root}: the cache was removed while in use; start again") from error
+        except OSError as error:
+            raise ConfigError(
+                f"{self.root} cannot be used as a cache ({error.strerror}): give another folder with --cache"
+            ) from error
         try:
             yield
         finally:

@@ -21,7 +21,7 @@ from itertools import count
 from threading import Lock
 
 from clmr.errors import ConfigError, StorageError
-from loaders.cache.folder import CacheFolder, in_gib
+from loaders.cache.folder import CacheFolder, in_units, size_option
 from loaders.cache.locks import SHARED, close_locked, is_held, open_locked
 
 RECORD_BYTES = 256  # of a statement: written by one call, so never seen half written
@@ -112,14 +112,14 @@ class Membership:
         needed = own.minimum + taken
         if needed <= limit:
             return
-        beside = f", beside the {in_gib(taken)} that other jobs on it need ({len(others)})" if others else ""
-        if limit < own.limit:
-            remedy = f"start the job that set this limit with --cache-size {in_gib(needed)} or more"
-        else:
-            remedy = f"raise --cache-size to {in_gib(needed)} or more"
+        beside = f", beside the {in_units(taken)} that other jobs on it need ({len(others)})" if others else ""
+        remedy = f"raise --cache-size to {size_option(needed)} or more"
+        if any(statement.limit < needed for statement in others):
+            remedy += " for every job that uses it"
         raise ConfigError(
-            f"the cache {self._folder.root} may hold {in_gib(limit)}, and this job needs at least "
-            f"{in_gib(own.minimum)} of shards at once{beside}: {remedy}, or give another folder with --cache"
+            f"the cache {self._folder.root} may hold {in_units(limit)}, and this job needs at least "
+            f"{in_units(own.minimum)} of shards at once{beside}: {remedy}, give "
+            "a smaller --window, or another folder with --cache"
         )
 
     def situation(self) -> Situation:

@@ -18,7 +18,7 @@ from threading import Lock, Thread, current_thread
 from clmr.errors import ConfigError
 from loaders.cache.arrivals import Arrivals, Shelf
 from loaders.cache.fetch import ENDING_SECONDS
-from loaders.cache.folder import charge, in_gib
+from loaders.cache.folder import charge, in_units
 from loaders.cache.jobs import Situation, Statement
 from loaders.cache.locks import HeldShard
 from loaders.cache.store import Refusal, ShardCache
@@ -231,7 +231,7 @@ class Keeper:
             self._full_since = math.inf  # once
             logger.warning(
                 "waiting for room in the cache %s: all of its %s are in use by %d job(s)",
-                *(self._cache.root, in_gib(situation.limit), situation.jobs),
+                *(self._cache.root, in_units(situation.limit), situation.jobs),
             )
 
     def _waiting(self) -> list[Want]:

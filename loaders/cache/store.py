@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from clmr.errors import ConfigError, StorageError
-from loaders.cache.folder import MARK, CacheFolder, Entry, RemoteShard, charge, in_gib
+from loaders.cache.folder import MARK, CacheFolder, Entry, RemoteShard, charge, in_units
 from loaders.cache.jobs import Membership, Statement
 from loaders.cache.locks import ALONE, HeldShard, Part, close_locked, is_held, open_locked
 
@@ -70,8 +70,8 @@ class ShardCache:
         if free + held < minimum:
             membership.close()
             raise ConfigError(
-                f"the disk of the cache {self.root} has {in_gib(free)} free, and this job needs at least "
-                f"{in_gib(minimum)} of shards at once: free space there, or give another folder with --cache"
+                f"the disk of the cache {self.root} has {in_units(free)} free, and this job needs at least "
+                f"{in_units(minimum)} of shards at once: free space there, or give another folder with --cache"
             )
         return membership
 
@@ -171,7 +171,7 @@ class ShardCache:
         """What to tell people where the disk has no room for a shard."""
         free = shutil.disk_usage(self.root).free
         return StorageError(
-            f"the disk of the cache {self.root} is full: {in_gib(free)} free, {in_gib(shard.size)} needed for "
+            f"the disk of the cache {self.root} is full: {in_units(free)} free, {in_units(shard.size)} needed for "
             f"{shard.url}: free space there, or give another folder with --cache"
         )
 

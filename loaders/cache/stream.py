@@ -12,7 +12,7 @@ import numpy as np
 from clmr.errors import ClmrError, ConfigError
 from loaders.cache.arrivals import Shelf
 from loaders.cache.fetch import REQUESTS
-from loaders.cache.folder import in_gib
+from loaders.cache.folder import in_units
 from loaders.cache.keeper import CLOSED, Keeper
 from loaders.cache.store import ShardCache
 from loaders.reading.local import LocalSource
@@ -65,8 +65,8 @@ class StreamSource(Source):
         self._local = LocalSource(self._keeper, threads)
         self.minimum = self._keeper.minimum
         self.description = (
-            f"whole shards through the cache {cache.root} of {in_gib(cache.limit_bytes)}, "
-            f"of which {in_gib(self.minimum)} are needed at least"
+            f"whole shards through the cache {cache.root} of {in_units(cache.limit_bytes)}, "
+            f"of which {in_units(self.minimum)} are needed at least"
         )
         self._close = weakref.finalize(self, self._keeper.close)
 

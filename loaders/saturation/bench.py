@@ -61,7 +61,8 @@ class Bench:
     """
 
     def __init__(self, shards: str, *, seconds: float, consumer_seconds: float | None = None, **options: Any) -> None:
-        options["threads"] = options.get("threads") or default_threads()
+        if options.get("threads") is None:
+            options["threads"] = default_threads()
         self.shards, self.threads = shards, options["threads"]
         with PairLoader(shards, **options) as loader:
             self.crop_frames, self.tracks = loader.crop_frames, loader.track_count

@@ -76,7 +76,7 @@ def judge(speeds: RankSpeeds) -> Verdict:
         )
     if loader is None:
         return Verdict(
-            "balanced", None, f"not loader-bound: {waiting:.1%} of the time waiting (no room was measured: short run)"
+            "balanced", None, f"not loader-bound: {waiting:.1%} of the time waiting (the loader alone was not measured)"
         )
     room = loader / consumer
     if room >= ROOM:
@@ -111,7 +111,9 @@ def _loader_bound(speeds: RankSpeeds, loader: float | None, consumer: float) -> 
         line += f"want {speeds.cpu.cores:.1f} cores and have {speeds.cores:.3g}; give one of them fewer threads"
         return Verdict("loader-bound", "contention", head + line)
     times = f" ({speeds.traffic.latencies()})" if speeds.traffic.requests else ""
-    line = f"storage stalls{times}, though in the mean it could feed {_times(room)} as much; read further ahead (depth)"
+    far = speeds.loader_alone.remote and speeds.traffic.requests
+    what = f"storage stalls{times}" if far else f"batches that come unevenly{times}"
+    line = f"{what}, though in the mean it could feed {_times(room)} as much; read further ahead (depth)"
     return Verdict("loader-bound", "stalls", head + line)
 
 

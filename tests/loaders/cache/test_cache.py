@@ -137,12 +137,10 @@ def test_a_full_disk(cache: ShardCache, member: Membership, monkeypatch: pytest.
     assert cache.take(remote(3), member, urgent=True) is Refusal.DISK
     del held
     assert str(cache.disk_full(remote(3))) == (
-        f"the disk of the cache {cache.root} is full: 4.75e-06 GiB free, 9.31e-07 GiB needed for s3://bucket/3.tar: "
+        f"the disk of the cache {cache.root} is full: 4.976 KiB free, 0.9766 KiB needed for s3://bucket/3.tar: "
         "free space there, or give another folder with --cache"
     )
-    with pytest.raises(
-        ConfigError, match=r"has 4.75e-06 GiB free, and this job needs at least .* GiB of shards at once"
-    ):
+    with pytest.raises(ConfigError, match=r"has 4.976 KiB free, and this job needs at least .* KiB of shards at once"):
         cache.join("data", 2 * charge(SIZE))
     free = 10 * charge(SIZE)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clmr.errors import ConfigError, StorageError
-from loaders.cache.folder import CacheFolder, RemoteShard, in_gib
+from loaders.cache.folder import CacheFolder, RemoteShard, in_units
 from loaders.cache.locks import Part
 
 SHARD = RemoteShard("s3://bucket/music/train/000000.tar", 1000, "abc", "0" * 64)
@@ -76,9 +76,9 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_sizes_for_people() -> None:
-    assert [in_gib(size) for size in (0, 1 << 20, 5 << 29, 1000 << 30)] == [
-        "0 GiB",
-        "0.000977 GiB",
+    assert [in_units(size) for size in (0, 1 << 20, 5 << 29, 1000 << 30)] == [
+        "0 KiB",
+        "1 MiB",
         "2.5 GiB",
-        "1e+03 GiB",
+        "1,000 GiB",
     ]

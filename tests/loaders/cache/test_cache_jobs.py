@@ -40,16 +40,15 @@ def test_what_does_not_fit_is_refused(folder: CacheFolder) -> None:
         Membership(folder, "data", Statement(3 * GIB, 2 * GIB))
     assert str(caught.value) == (
         f"the cache {folder.root} may hold 2 GiB, and this job needs at least 3 GiB of shards at once: "
-        "raise --cache-size to 3 GiB or more, or give another folder with --cache"
+        "raise --cache-size to 3072MiB or more, give a smaller --window, or another folder with --cache"
     )
     first = Membership(folder, "data", Statement(3 * GIB, 5 * GIB))
     with pytest.raises(
-        ConfigError, match=r"beside the 3 GiB that other jobs on it need \(1\): raise --cache-size to 6 G"
+        ConfigError,
+        match=r"beside the 3 GiB that other jobs on it need \(1\): raise --cache-size to 6144MiB or",
     ):
         Membership(folder, "data", Statement(3 * GIB, 5 * GIB))
-    with pytest.raises(
-        ConfigError, match=r"may hold 5 GiB.*: start the job that set this limit with --cache-size 6 GiB"
-    ):
+    with pytest.raises(ConfigError, match=r"may hold 5 GiB.*: raise --cache-size to 6144MiB or more for every job"):
         Membership(folder, "data", Statement(3 * GIB, 50 * GIB))
     assert situation(first, folder).jobs == 1
     with pytest.raises(ConfigError, match="needs at least 6 GiB"):

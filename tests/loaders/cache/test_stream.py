@@ -13,7 +13,7 @@ import pytest
 from clmr.errors import ConfigError
 from loaders.cache import fetch as cache_fetch
 from loaders.cache.content import cache_content
-from loaders.cache.folder import charge
+from loaders.cache.folder import charge, in_units
 from loaders.cache.store import ShardCache
 from loaders.cache.stream import StreamSource
 from loaders.reading.files import ShardFiles
@@ -260,6 +260,7 @@ def test_what_it_says_of_itself(remote: Remote, cache: ShardCache, threads: Read
     source = remote.open(cache, threads, at_once=2)
     assert source.minimum == charge(SIZE + 5) + charge(SIZE + 4)
     assert source.description == (
-        f"whole shards through the cache {cache.root} of 0.000679 GiB, of which 0.000194 GiB are needed at least"
+        f"whole shards through the cache {cache.root} of {in_units(cache.limit_bytes)}, of which "
+        f"{in_units(source.minimum)} are needed at least"
     )
     source.close()

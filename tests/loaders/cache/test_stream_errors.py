@@ -13,7 +13,7 @@ import pytest
 
 from clmr.errors import ClmrError, ConfigError, ShardError, StorageError
 from loaders.cache.content import cache_content
-from loaders.cache.folder import charge
+from loaders.cache.folder import charge, in_units
 from loaders.cache.keeper import most_open
 from loaders.cache.locks import HeldShard
 from loaders.cache.store import ShardCache
@@ -196,12 +196,12 @@ def test_a_batch_that_never_fits(remote: Remote, tmp_path: Path, threads: Reader
     with pytest.raises(ConfigError) as caught:
         remote.open(ShardCache(tmp_path / "tiny", 100_000), threads, at_once=1)
     assert str(caught.value) == (
-        f"the cache {tmp_path}/tiny may hold 9.31e-05 GiB, and this job needs at least 9.69e-05 GiB of shards at once: "
-        "raise --cache-size to 9.69e-05 GiB or more, or give another folder with --cache"
+        f"the cache {tmp_path}/tiny may hold 97.66 KiB, and this job needs at least 101.7 KiB of shards at once: "
+        "raise --cache-size to 1MiB or more, give a smaller --window, or another folder with --cache"
     )
     source = remote.open(ShardCache(tmp_path / "small", 3 * charge(SIZE + 4)), threads, at_once=1)
     assert_readable(remote, source, [0, 1, 2])
-    assert "raise --cache-size to 0.000388 GiB or more" in error_of(remote, source, [0, 1, 2, 3], ConfigError)
+    assert "raise --cache-size to 1MiB or more" in error_of(remote, source, [0, 1, 2, 3], ConfigError)
     assert_readable(remote, source, [3])
     source.close()
 
@@ -246,7 +246,7 @@ def test_a_wait_for_room_is_told(
     waiting = source.submit([reads])
     until(lambda: caplog.messages)
     assert caplog.messages == [
-        f"waiting for room in the cache {cache.root}: all of its 0.000194 GiB are in use by 1 job(s)"
+        f"waiting for room in the cache {cache.root}: all of its {in_units(cache.limit_bytes)} are in use by 1 job(s)"
     ]
     held.clear()
     check(reads, expected, waiting)

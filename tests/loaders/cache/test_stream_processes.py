@@ -79,10 +79,8 @@ def test_jobs_that_do_not_fit_together_are_refused(remote: Remote, root: Path) -
     said = start(remote, root, 3, (0, 1)).end()
     first.kill()
     assert len(said) == 1
-    assert (
-        f"the cache {root} may hold 0.00057 GiB, and this job needs at least 0.00038 GiB of shards at once" in said[0]
-    )
-    assert "beside the 0.00038 GiB that other jobs on it need (1): raise --cache-size to 0.00076 GiB or more" in said[0]
+    assert f"the cache {root} may hold 598 KiB, and this job needs at least 398.6 KiB of shards at once" in said[0]
+    assert "beside the 398.6 KiB that other jobs on it need (1): raise --cache-size to 1MiB or more for" in said[0]
     again = start(remote, root, 3, (0, 1))  # the first is dead
     assert again.end()[-1] == "over"
 
