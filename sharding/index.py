@@ -151,14 +151,19 @@ def open_index(place: Place, name: str) -> Index:
         return Index(place, name, file.metadata)
 
 
-def read_index(place: Place, name: str) -> tuple[pa.Table, str]:
+def read_index(place: Place, name: str, data: bytes | None = None) -> tuple[pa.Table, str]:
     """Read an ``index.parquet`` or a receipt and check its columns; also the SHA-256 of the file.
+
+    Args:
+        place: folder of the file.
+        name: of the file.
+        data: its bytes, where they were read already.
 
     Raises:
         ShardError: it is missing or damaged, or has other columns.
     """
     with _readable(place, name):
-        data = place.read(name)
+        data = place.read(name) if data is None else data
         table = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
     _check_columns(table.schema, place, name)
     return table, hashlib.sha256(data).hexdigest()

@@ -93,14 +93,14 @@ def read_note(path: str, table: pa.Table) -> dict[str, Any]:
         ) from error
 
 
-def read_receipt(root: Place, name: str) -> Receipt:
-    """Read a receipt.
+def read_receipt(root: Place, name: str, data: bytes | None = None) -> Receipt:
+    """Read a receipt, or make it of its bytes.
 
     Raises:
         ShardError: it is missing or damaged.
     """
     path = root.address(name)
-    rows, sha256 = read_index(root, name)
+    rows, sha256 = read_index(root, name, data)
     note = read_note(path, rows)
     try:
         shard = ShardInfo(**note["shard"]) if note["shard"] else None

@@ -65,10 +65,10 @@ def salvage(root: Place, stem: str, settings: Mapping[str, Any]) -> Iterator[Sal
             tar.close()
 
 
-def previous(root: Place, stem: str) -> Receipt | None:
-    """The receipt of a shard's earlier version; None where there is none that can be read."""
+def previous(root: Place, stem: str, data: bytes | None = None) -> Receipt | None:
+    """The receipt of a shard's earlier version, or of its bytes; None where there is none that can be read."""
     try:
-        return read_receipt(root, f"{stem}.parquet")
+        return read_receipt(root, f"{stem}.parquet", data)
     except ShardError:
         return None
 
