@@ -27,8 +27,7 @@ def read_receipts(root: Place) -> dict[str, Receipt]:
     with ThreadPoolExecutor(READERS) as pool:
         for begin in range(0, len(stems), BLOCK):
             block = stems[begin : begin + BLOCK]
-            # Threads read, this one decodes: Arrow keeps memory for each thread that does, and with 16 of them a
-            # million rows were seen to take 1.1 GB more.
+            # Threads read, this one decodes: Arrow keeps memory for each thread that does.
             for stem, data in zip(block, pool.map(lambda stem: _bytes(root, stem), block), strict=True):
                 if data is not None and (receipt := previous(root, stem, data)) is not None:
                     found[stem] = receipt

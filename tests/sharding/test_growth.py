@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 # One shard of so many tracks of half a minute, 1.3 MB each, in a process of its own.
 WRITE = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from sharding.datasets.catalog import Probe, Recording
 from sharding.plan import BuildSettings, PlannedShard
 from sharding.storage import LocalPlace
@@ -23,7 +24,7 @@ recordings = tuple(Recording(f"key-{n}", f"song-{n}", "train", (), ("one.wav",))
 shard = PlannedShard("train", 0, recordings, (Probe(30.0, 1),) * tracks, (30.0,) * tracks)
 job = ShardJob(LocalPlace(folder), LocalPlace(f"{folder}/shards"), shard, BuildSettings("folder"), {})
 assert write_shard(job, lambda _: None).samples == tracks * 661500
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(int(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024)
 """
 
 
