@@ -21,6 +21,9 @@ __all__ = ["bucket", "ceph", "s3_server"]
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
+# Triton reads this when a kernel is defined: kernels run in its interpreter, on the CPU, wherever the tests run.
+os.environ["TRITON_INTERPRET"] = "1"
+
 GAPS: Counter[str] = Counter()
 
 
