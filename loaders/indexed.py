@@ -96,9 +96,9 @@ class IndexedPairs(Supply):
     def _find(self) -> list[tuple[ShardSet, Tracks]]:
         """Open the data sets and check that they fit each other and the crop."""
         sets = [open_shards(shards) for shards, _ in self.settings.shards]
-        self.sample_rate = check_sample_rate(sets[0], self.settings.sample_rate)
+        self.sample_rate = check_sample_rate(sets[0].manifest, self.settings.sample_rate, sets[0].place.name)
         for shard_set in sets[1:]:
-            check_sample_rate(shard_set, self.sample_rate)
+            check_sample_rate(shard_set.manifest, self.sample_rate, shard_set.place.name)
         self.crop_frames = crop_length(self.sample_rate, self.settings.crop_frames)
         found = [(shard_set, shard_set.tracks(self.settings.splits)) for shard_set in sets]
         for shard_set, tracks in found:

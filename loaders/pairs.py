@@ -38,7 +38,6 @@ class PairLoader:
     Attributes:
         settings: all of them.
         wait_seconds: time spent waiting in this loader since it was made.
-        bytes_read: bytes of PCM delivered since it was made.
 
     Raises:
         ConfigError: settings that cannot be used.
@@ -62,7 +61,6 @@ class PairLoader:
         weights = shards if isinstance(shards, Mapping) else {os.fspath(shards): 1.0}
         self.settings = PairSettings(shards=tuple(weights.items()), batch_size=batch_size, **options)
         self.wait_seconds = 0.0
-        self.bytes_read = 0
         self.supply: Supply = _open(self.settings, rank, world_size, usable_device(device), agree)
         self._epoch, self._step = 0, 0  # of the next batch to deliver
         self._feed: Feed | None = None
@@ -170,7 +168,6 @@ class PairLoader:
             raise
         last = batch.step + 1 == len(self)
         self._epoch, self._step = (batch.epoch + 1, 0) if last else (batch.epoch, batch.step + 1)
-        self.bytes_read += batch.pcm.numel() * batch.pcm.element_size()
         self.wait_seconds += time.perf_counter() - begin
         return batch
 
@@ -185,8 +182,7 @@ def _open(settings: PairSettings, rank: int, world_size: int, device: torch.devi
     if settings.backend == "webdataset":
         from loaders.webdataset import StreamedPairs
 
-        waiting = {} if settings.shuffle is None else {"waiting": settings.shuffle}
-        return StreamedPairs(settings, rank, world_size, device, **waiting)
+        return StreamedPairs(settings, rank, world_size, device)
     from loaders.indexed import IndexedPairs
 
     return IndexedPairs(settings, rank, world_size, device, agree)

@@ -161,20 +161,19 @@ def open_source(
     way: Way, shard_set: ShardSet, tracks: Tracks, order: Order, threads: ReaderThreads, settings: PairSettings
 ) -> Source:
     """The source of a data set's bytes; its shards are numbered as in ``tracks.shard_names``."""
-    place, names = shard_set.place, tracks.shard_names
-    sizes, hashes = used_shards(shard_set, tracks)
-    if way.kind == "ranges":
-        return RangesSource(place, names, sizes, in_flight=way.in_flight, gap=way.gap)
-    if way.kind == "stream":
-        assert isinstance(order, WindowedOrder)
-        cache, at_once = ShardCache(*cache_limits(settings)), order.working_set()
-        return StreamSource(place, names, sizes, hashes, cache=cache, threads=threads, at_once=at_once)
-    return LocalSource(ShardFiles(shard_set.root, names, sizes), threads)
+    if way.kind != "stream":
+        return open_in_place(shard_set, tracks, threads, in_flight=way.in_flight, gap=way.gap)
+    assert isinstance(order, WindowedOrder)
+    names, (sizes, hashes) = tracks.shard_names, used_shards(shard_set, tracks)
+    cache, at_once = ShardCache(*cache_limits(settings)), order.working_set()
+    return StreamSource(shard_set.place, names, sizes, hashes, cache=cache, threads=threads, at_once=at_once)
 
 
-def open_in_order(shard_set: ShardSet, tracks: Tracks, threads: ReaderThreads) -> Source:
-    """A source for whoever reads everything once, in order: nothing needs keeping, and neighbours share requests."""
+def open_in_place(
+    shard_set: ShardSet, tracks: Tracks, threads: ReaderThreads, *, in_flight: int = IN_FLIGHT, gap: int = GAP
+) -> Source:
+    """A source that keeps nothing: of files on this machine, else of remote ranges (see :class:`Way` for their two)."""
     names, (sizes, _) = tracks.shard_names, used_shards(shard_set, tracks)
     if shard_set.place.root is None:
-        return RangesSource(shard_set.place, names, sizes)
+        return RangesSource(shard_set.place, names, sizes, in_flight=in_flight, gap=gap)
     return LocalSource(ShardFiles(shard_set.place.root, names, sizes), threads)

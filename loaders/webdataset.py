@@ -30,7 +30,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 from clmr.errors import ConfigError, ShardError
 from loaders.batch import VIEWS, Supply
 from loaders.order.epochs import hash_bits, rank_slice
-from loaders.reading.corpus import crop_length
+from loaders.reading.corpus import check_sample_rate, crop_length
 from loaders.reading.meter import Counts, Meter
 from loaders.reading.slabs import SlabPool
 from loaders.reading.threads import ReaderThreads
@@ -39,7 +39,7 @@ from loaders.settings import PairSettings
 from loaders.tars.feed import Belt, StreamedFeed
 from loaders.tars.pairs import PairMaker
 from loaders.tars.samples import Losses, Track, UnusableError, open_sample
-from loaders.tars.shards import checked_rate, hash_shards, only_folder, used_shards
+from loaders.tars.shards import hash_shards, only_folder, streamed_shards
 from loaders.tars.stream import CONNECTIONS, StoppedError, Stream, Streams, failure_of
 from sharding.format import SAMPLE_BYTES, TAR_BLOCK_BYTES, ShardInfo, read_manifest
 from sharding.storage import place_at
@@ -67,25 +67,21 @@ class StreamedPairs(Supply):
         rank: this process.
         world_size: processes that share each batch.
         device: where batches go.
-        waiting: pairs in the shuffle buffer, at least; it decides the order. Each takes ``4 * crop_frames`` bytes, on
-            every rank, whatever the length of the track: it is cropped before it waits.
 
     Attributes:
         unusable: samples that could not be used since this was made, by reason.
         repeated: pairs since this was made that tracks gave beyond their own, to fill an epoch.
     """
 
-    def __init__(
-        self, settings: PairSettings, rank: int, world_size: int, device: torch.device, *, waiting: int = WAITING
-    ) -> None:
+    def __init__(self, settings: PairSettings, rank: int, world_size: int, device: torch.device) -> None:
         self._rows = rank_slice(settings.batch_size, rank, world_size)
         self._told = rank == 0  # all ranks see the same
         self._seed = settings.seed
         self._device = device
         self._place = place_at(only_folder(settings))
         manifest = read_manifest(self._place)
-        self._shards = used_shards(manifest, settings, self._place.name)
-        self.sample_rate = checked_rate(manifest, settings, self._place.name)
+        self._shards = streamed_shards(manifest, settings, self._place.name)
+        self.sample_rate = check_sample_rate(manifest, settings.sample_rate, self._place.name)
         self.crop_frames = crop_length(self.sample_rate, settings.crop_frames)
         self.track_count = sum(shard.tracks for shard in self._shards)
         self.steps = self.track_count // settings.batch_size * settings.pairs_per_read
@@ -99,13 +95,15 @@ class StreamedPairs(Supply):
         if self._place.root is None:
             self._threads = ReaderThreads(settings.threads if settings.threads is not None else CONNECTIONS)
         self._streams = Streams(self._place, self._threads, self._meter)
-        waiting = max(waiting, ceil(ROOM * settings.batch_size * settings.pairs_per_read))
+        # A pair that waits takes 4 * crop_frames bytes on every rank: its track is cropped before.
+        waiting = max(settings.shuffle or WAITING, ceil(ROOM * settings.batch_size * settings.pairs_per_read))
         waiting = min(waiting, self.track_count * settings.pairs_per_read)
         buffer_bytes = waiting * len(VIEWS) * self.crop_frames * SAMPLE_BYTES
         if (free := free_bytes(torch.device("cpu"))) < buffer_bytes:
             raise ConfigError(
                 f"the shuffle buffer takes {buffer_bytes / 1e9:.1f} GB for batches of {settings.batch_size} pairs with "
-                f"{settings.pairs_per_read} of each track, and {free / 1e9:.1f} GB are free: use a smaller --batch-size"
+                f"{settings.pairs_per_read} of each track, and {free / 1e9:.1f} GB are free: "
+                "use a smaller --batch-size or --shuffle"
             )
         share = self._rows.stop - self._rows.start
         self._slabs = SlabPool((share, len(VIEWS), self.crop_frames), pinned=device.type == "cuda")
@@ -124,7 +122,7 @@ class StreamedPairs(Supply):
         self.unusable: Counter[str] = Counter()
         self.repeated = 0
         self.fingerprint = {
-            "backend": "webdataset",
+            "order": "webdataset",
             "tracks": hash_shards(self._shards),
             "splits": list(settings.splits),
             "sample_rate": self.sample_rate,

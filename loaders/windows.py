@@ -22,7 +22,7 @@ from loaders.reading.crops import CropReader, Crops
 from loaders.reading.slabs import SlabPool
 from loaders.reading.threads import ReaderThreads, default_threads
 from loaders.transfer import usable_device
-from loaders.ways import open_in_order
+from loaders.ways import open_in_place
 from sharding.format import SPLITS, label_matrix, open_shards
 
 DEPTH = 3
@@ -99,7 +99,7 @@ class WindowLoader:
         if world_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(f"rank {rank} of world size {world_size}: the rank must lie in 0 .. world size - 1")
         shard_set = open_shards(shards)
-        self.sample_rate = check_sample_rate(shard_set, sample_rate)
+        self.sample_rate = check_sample_rate(shard_set.manifest, sample_rate, shard_set.place.name)
         self.window_frames = crop_length(self.sample_rate, window_frames)
         self.label_names = shard_set.manifest.labels
         self.batch_size = batch_size
@@ -112,7 +112,7 @@ class WindowLoader:
         self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
         self._slabs = SlabPool((batch_size, 1, self.window_frames), pinned=self.device.type == "cuda")
         self._threads = ReaderThreads(threads if threads is not None else default_threads())
-        self._source = open_in_order(shard_set, self.tracks, self._threads)
+        self._source = open_in_place(shard_set, self.tracks, self._threads)
         self._depth = DEPTH if shard_set.place.root is not None else REMOTE_DEPTH
         self._reader = CropReader([Corpus(shard_set, self.tracks, self._source)])
 

@@ -45,6 +45,7 @@ __all__ = [
     "ShardInfo",
     "ShardSet",
     "Tracks",
+    "check_splits",
     "label_matrix",
     "level_counts",
     "level_frames",
@@ -83,6 +84,17 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+
+def check_splits(splits: Sequence[str]) -> None:
+    """Refuse a name that is no split's.
+
+    Raises:
+        ConfigError: which one it is, and what there is.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
 
 
 def label_matrix(labels: pa.ChunkedArray, vocabulary: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -130,9 +142,7 @@ class ShardSet:
             ShardError: the splits hold no track, or a shard's size is not the manifest's.
         """
         present = [split for split, infos in self.manifest.splits.items() if infos]
-        for split in splits:
-            if split not in SPLITS:
-                raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
+        check_splits(splits)
         stands = self.index.select(["split", "status"])
         in_splits = pc.is_in(stands["split"], pa.array(splits, pa.string()))
         wanted = pc.and_(pc.equal(stands["status"], WRITTEN), in_splits)

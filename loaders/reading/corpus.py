@@ -11,7 +11,7 @@ import numpy as np
 from clmr import encoder
 from clmr.errors import ConfigError, ShardError
 from loaders.reading.source import Source
-from sharding.format import SAMPLE_BYTES, ShardSet, Tracks
+from sharding.format import SAMPLE_BYTES, Manifest, ShardSet, Tracks
 
 
 def crop_length(sample_rate: int, crop_frames: int | None) -> int:
@@ -23,13 +23,11 @@ def crop_length(sample_rate: int, crop_frames: int | None) -> int:
     return crop_frames
 
 
-def check_sample_rate(shard_set: ShardSet, sample_rate: int | None) -> int:
-    """The shards' sample rate, which must be ``sample_rate`` where one is asked for."""
-    found = shard_set.manifest.sample_rate
+def check_sample_rate(manifest: Manifest, sample_rate: int | None, name: str) -> int:
+    """The sample rate of the shards ``name``, which must be ``sample_rate`` where one is asked for."""
+    found = manifest.sample_rate
     if sample_rate is not None and sample_rate != found:
-        raise ConfigError(
-            f"{shard_set.place.name} holds {found} Hz, not {sample_rate} Hz: build shards at {sample_rate} Hz"
-        )
+        raise ConfigError(f"{name} holds {found} Hz, not {sample_rate} Hz: build shards at {sample_rate} Hz")
     return found
 
 

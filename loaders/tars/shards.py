@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from clmr.errors import ConfigError, ShardError
 from loaders.settings import PairSettings
-from sharding.format import SPLITS, Manifest, ShardInfo
+from sharding.format import Manifest, ShardInfo, check_splits
 
 UNUSED = ("access", "window", "cache", "cache_bytes", "quiet_db")  # settings of the backends with an index
 
@@ -31,11 +31,9 @@ def only_folder(settings: PairSettings) -> str:
     return settings.shards[0][0]
 
 
-def used_shards(manifest: Manifest, settings: PairSettings, name: str) -> tuple[ShardInfo, ...]:
+def streamed_shards(manifest: Manifest, settings: PairSettings, name: str) -> tuple[ShardInfo, ...]:
     """The shards of the splits that are used, in the manifest's order."""
-    for split in settings.splits:
-        if split not in SPLITS:
-            raise ConfigError(f"{split!r} is no split; one of {', '.join(SPLITS)}")
+    check_splits(settings.splits)
     shards = tuple(
         shard for split, infos in manifest.splits.items() if split in settings.splits for shard in infos if shard.tracks
     )
@@ -43,14 +41,6 @@ def used_shards(manifest: Manifest, settings: PairSettings, name: str) -> tuple[
         present = [split for split, infos in manifest.splits.items() if infos]
         raise ShardError(f"{name} has no tracks in {', '.join(settings.splits)}; it has {', '.join(present) or 'none'}")
     return shards
-
-
-def checked_rate(manifest: Manifest, settings: PairSettings, name: str) -> int:
-    """The shards' sample rate, which must be the one that is asked for."""
-    found = manifest.sample_rate
-    if settings.sample_rate is not None and settings.sample_rate != found:
-        raise ConfigError(f"{name} holds {found} Hz, not {settings.sample_rate} Hz: build shards at that rate")
-    return found
 
 
 def hash_shards(shards: Sequence[ShardInfo]) -> str:

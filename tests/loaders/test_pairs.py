@@ -46,7 +46,6 @@ def test_shapes_types_and_counts(shards: Path) -> None:
         assert (batch.keys.shape, batch.keys.dtype) == ((BATCH, 2), torch.int64)
         assert (batch.track.shape, batch.track.dtype) == ((BATCH,), torch.int64)
         assert batch.epoch == 0
-    assert loader.bytes_read == 40 * 2 * CROP * 2
     assert loader.wait_seconds > 0
 
 

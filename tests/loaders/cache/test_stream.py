@@ -31,23 +31,9 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture
-def threads() -> Iterator[ReaderThreads]:
-    threads = ReaderThreads(1)
-    yield threads
-    threads.close()
-
-
-@pytest.fixture
 def cache(tmp_path: Path) -> ShardCache:
     """With room for all shards."""
     return ShardCache(tmp_path / "cache", 7 * charge(SIZE))
-
-
-@pytest.fixture
-def source(remote: Remote, cache: ShardCache, threads: ReaderThreads) -> Iterator[StreamSource]:
-    source = remote.open(cache, threads)
-    yield source
-    source.close()
 
 
 def wait(event: threading.Event) -> None:

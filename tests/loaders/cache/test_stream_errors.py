@@ -31,22 +31,8 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture
-def threads() -> Iterator[ReaderThreads]:
-    threads = ReaderThreads(1)
-    yield threads
-    threads.close()
-
-
-@pytest.fixture
 def cache(tmp_path: Path) -> ShardCache:
     return ShardCache(tmp_path / "cache", 5 * charge(SIZE))
-
-
-@pytest.fixture
-def source(remote: Remote, cache: ShardCache, threads: ReaderThreads) -> Iterator[StreamSource]:
-    source = remote.open(cache, threads)
-    yield source
-    source.close()
 
 
 def error_of(remote: Remote, source: StreamSource, shards: list[int], kind: type[ClmrError]) -> str:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ from tests.loaders.stream_data import Remote, check, noise, reads_of, served, un
 from tests.servers.ceph import Ceph
 
 SIZE = 20_000_000
-
-
-@pytest.fixture
-def threads() -> Iterator[ReaderThreads]:
-    threads = ReaderThreads(1)
-    yield threads
-    threads.close()
 
 
 @pytest.mark.needs("radosgw")

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clmr.errors import ConfigError, ShardError
+from clmr.errors import ShardError
 from loaders import PairLoader
 from tests.loaders.small_shards import CROP, WriteShards, files_of, recordings
+from tests.loaders.taking import assert_refused_after_fork
 
 
 def open_loader(shards: Path, **settings: Any) -> PairLoader:
@@ -100,19 +101,7 @@ def test_an_index_that_points_beyond_the_shard_is_refused(shards: Path) -> None:
 def test_a_forked_child_is_told_so(shards: Path) -> None:
     with open_loader(shards) as loader:
         next(iter(loader))
-        parent, child = os.pipe()
-        if (process := os.fork()) == 0:
-            try:
-                read_epoch(loader)
-                os.write(child, b"no error")
-            except ConfigError as error:
-                os.write(child, str(error).encode())
-            finally:
-                os._exit(0)
-        os.waitpid(process, 0)
-        assert b"threads do not survive fork()" in os.read(parent, 1000)
-        os.close(parent)
-        os.close(child)
+        assert_refused_after_fork(lambda: read_epoch(loader))
         assert read_epoch(loader) == 32  # the parent goes on
 
 

@@ -27,7 +27,7 @@ from loaders.resident.loading import Piece, lay_out, pieces
 from loaders.resident.memory import fits, free_bytes, free_host_bytes, judge
 from sharding.format import SAMPLE_BYTES, Tracks, open_shards
 from tests.loaders.small_shards import CROP, Recording, WriteShards, indexed, recordings
-from tests.loaders.taking import content, open_loader, take
+from tests.loaders.taking import assert_refused_after_fork, content, open_loader, take
 from tests.loaders.test_remote import upload
 from tests.servers.s3 import needs_s3
 from tests.servers.web import files_of, serving
@@ -247,19 +247,7 @@ def test_a_forked_child_is_told_so(shards: Path) -> None:
     pairs = indexed_pairs(shards)
     feed = prefetch(pairs, ResidentPcm.load(pairs.corpora, CPU))
     next(feed)
-    parent, child = os.pipe()
-    if (process := os.fork()) == 0:
-        try:
-            next(feed)
-            os.write(child, b"no error")
-        except ConfigError as error:
-            os.write(child, str(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(process, 0)
-    assert b"threads do not survive fork()" in os.read(parent, 1000)
-    os.close(parent)
-    os.close(child)
+    assert_refused_after_fork(lambda: next(feed))
     next(feed)
 
 

@@ -62,12 +62,13 @@ def described(root: Path, change: Change = lambda _, members: members) -> Path:
 
 
 def open_pairs(
-    shards: Path | str, rank: int = 0, world_size: int = 1, waiting: int = 24, **settings: Any
+    shards: Path | str, rank: int = 0, world_size: int = 1, shuffle: int = 24, **settings: Any
 ) -> StreamedPairs:
     """A supply with little mixing, so that batches are made in all ways that there are."""
-    chosen = {"batch_size": BATCH, "crop_frames": CROP, "seed": 3, "backend": "webdataset", **settings}
+    chosen = {"batch_size": BATCH, "crop_frames": CROP, "seed": 3, "shuffle": shuffle, **settings}
+    shards_used = ((str(shards), 1.0),)
     return StreamedPairs(
-        PairSettings(shards=((str(shards), 1.0),), **chosen), rank, world_size, torch.device("cpu"), waiting=waiting
+        PairSettings(shards=shards_used, backend="webdataset", **chosen), rank, world_size, torch.device("cpu")
     )
 
 
@@ -165,7 +166,7 @@ def test_every_track_comes_once_in_an_order_of_each_epoch_and_seed(streamed: Pat
 def test_tracks_of_several_shards_meet_in_a_batch(make_shards: WriteShards) -> None:
     shards = described(make_shards(recordings(96), tracks_per_shard=12))
     shard_of = {track_number(track.key): number // 12 for number, track in enumerate(recordings(96))}
-    batches = read(shards, 12, waiting=48)
+    batches = read(shards, 12, shuffle=48)
     assert all(len({shard_of[number] for number in batch.track.tolist()}) >= 3 for batch in batches[2:])
 
 
@@ -245,7 +246,7 @@ def test_the_fingerprint_says_what_batches_follow_from(streamed: Path, make_shar
     mine = open_pairs(streamed).fingerprint
     assert json.loads(json.dumps(mine)) == mine
     assert open_pairs(streamed, rank=1, world_size=2, depth=7, threads=1).fingerprint == mine
-    for other in ({"seed": 4}, {"batch_size": 4}, {"crop_frames": 400}, {"pairs_per_read": 2}, {"waiting": 40}):
+    for other in ({"seed": 4}, {"batch_size": 4}, {"crop_frames": 400}, {"pairs_per_read": 2}, {"shuffle": 40}):
         assert open_pairs(streamed, **other).fingerprint != mine
     assert open_pairs(make_shards(recordings(40, seed=1))).fingerprint["tracks"] != mine["tracks"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 from itertools import count, islice
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from clmr.errors import ConfigError, ResumeError, ShardError
+from clmr.errors import ResumeError, ShardError
 from loaders import PairLoader
 from loaders.reading.slabs import SlabPool
 from loaders.tars.feed import Belt, StreamedFeed
 from loaders.tars.stream import StoppedError
 from tests.loaders.small_shards import CROP, WriteShards, recordings
-from tests.loaders.taking import content, take
+from tests.loaders.taking import assert_refused_after_fork, content, take
 from tests.loaders.tars.test_webdataset import BATCH, described, open_pairs
 
 CPU = torch.device("cpu")
@@ -99,19 +98,7 @@ def test_a_cancelled_feed_does_not_wait() -> None:
 def test_a_forked_child_is_told_so() -> None:
     feed, _ = feed_of(Numbers())
     next(feed)
-    parent, child = os.pipe()
-    if (process := os.fork()) == 0:
-        try:
-            next(feed)
-            os.write(child, b"no error")
-        except ConfigError as error:
-            os.write(child, str(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(process, 0)
-    assert b"threads do not survive fork()" in os.read(parent, 1000)
-    os.close(parent)
-    os.close(child)
+    assert_refused_after_fork(lambda: next(feed))
     next(feed)  # the parent goes on
     feed.cancel()
 
@@ -144,7 +131,6 @@ def test_a_pair_loader_resumes(streamed: Path) -> None:
         assert len(loader) == 5
         assert loader.description.startswith("webdataset backend")
         reference = content(take(loader, 12))
-        assert loader.bytes_read == 12 * BATCH * 2 * CROP * 2
     with open_loader(streamed) as loader:
         take(loader, 7)
         state = json.loads(json.dumps(loader.state_dict()))
@@ -155,9 +141,13 @@ def test_a_pair_loader_resumes(streamed: Path) -> None:
 
 def test_states_of_other_backends_are_refused_both_ways(streamed: Path) -> None:
     with open_loader(streamed) as loader, open_loader(streamed, backend="torch") as other:
-        with pytest.raises(ResumeError, match="saved with backend None, this run has 'webdataset'"):
+        with pytest.raises(
+            ResumeError, match=r"of the backends torch, .* of the backend webdataset"
+        ):
             loader.load_state_dict(other.state_dict())
-        with pytest.raises(ResumeError):
+        with pytest.raises(
+            ResumeError, match=r"of the backend webdataset, .* of the backends torch"
+        ):
             other.load_state_dict(loader.state_dict())
 
 
