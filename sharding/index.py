@@ -101,6 +101,7 @@ class Index:
                     f"are now"
                 )
             for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
+                batch.validate(full=True)
                 end = begin + batch.num_rows
                 if self.rows is None:
                     yield batch
@@ -165,6 +166,7 @@ def read_index(place: Place, name: str, data: bytes | None = None) -> tuple[pa.T
     with _readable(place, name):
         data = place.read(name) if data is None else data
         table = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
+        table.validate(full=True)  # text that is not UTF-8 would be found by whoever reads it
     _check_columns(table.schema, place, name)
     return table, hashlib.sha256(data).hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from clmr.errors import ConfigError, ShardError
 from sharding import index as index_module
 from sharding.build import build
 from sharding.format import INDEX_SCHEMA, Index, open_shards
-from sharding.index import open_index
+from sharding.index import open_index, read_index
 from sharding.plan import BuildSettings
 from sharding.storage import LocalPlace
 from tests.servers.web import files_of, serving
@@ -125,6 +126,16 @@ def test_damage_is_named_when_a_column_is_read(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(ShardError, match=r"index.parquet cannot be read \(.*No such file"):
         opened.select(["key"])
+
+
+def test_text_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "index.parquet"
+    pq.write_table(make_table(), path, compression="none")
+    opened = open_index(LocalPlace(tmp_path), "index.parquet")
+    path.write_bytes(path.read_bytes().replace(b"17.mp3", b"17.mp\xb6"))
+    for read in (partial(opened.select, ["source"]), partial(read_index, opened.place, opened.name)):
+        with pytest.raises(ShardError, match=r"index.parquet cannot be read \(.*UTF8"):
+            read()
 
 
 def test_shards_without_levels_are_refused_and_made_again(shards: Path, corpus: Path, tmp_path: Path) -> None:

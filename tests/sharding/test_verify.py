@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clmr.errors import ShardError
@@ -251,6 +251,7 @@ def test_first_difference() -> None:
 @pytest.mark.parametrize("name", ["train/000001.parquet", "index.parquet", "manifest.json"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@example(place=0.25, bit=7)  # a text that is UTF-8 no more
 def test_no_bit_of_the_tables_may_flip(copy: Path, name: str, place: float, bit: int) -> None:
     """Those too that change nothing which anybody reads."""
     data = bytearray((copy / name).read_bytes())
