@@ -89,14 +89,17 @@ def uniform_numpy(keys: Keys, stream: str) -> npt.NDArray[np.float64]:
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
     """Logical shift: torch's ``>>`` on int64 drags the sign along, the mask takes it off."""
-    return (bits >> count) & ((1 << (64 - count)) - 1)
+    return (bits >> count).bitwise_and_((1 << (64 - count)) - 1)
 
 
 def mix_torch(bits: Tensor) -> Tensor:
     """:func:`mix` for int64 tensors: the same 64 bits out for the same 64 bits in."""
-    bits = (bits ^ _shift_right(bits, 30)) * _signed(MULTIPLY_1)
-    bits = (bits ^ _shift_right(bits, 27)) * _signed(MULTIPLY_2)
-    return bits ^ _shift_right(bits, 31)
+    bits = bits ^ _shift_right(bits, 30)  # a new tensor: the rest may work in place
+    bits *= _signed(MULTIPLY_1)
+    bits ^= _shift_right(bits, 27)
+    bits *= _signed(MULTIPLY_2)
+    bits ^= _shift_right(bits, 31)
+    return bits
 
 
 def uniform(keys: Tensor, stream: str) -> Tensor:
@@ -125,13 +128,19 @@ def normal(keys: Tensor, stream: str, length: int) -> Tensor:
         float32, shape ``[N, length]``, within +-6.7.
     """
     half = (length + 1) // 2
-    state = mix_torch(keys ^ _signed(stream_number(stream)))[:, None]
     # SplitMix64 proper: the i-th word is mix(state + i * GOLDEN).
+    state = mix_torch(keys ^ _signed(stream_number(stream)))[:, None]
     counter = torch.arange(1, half + 1, device=keys.device, dtype=torch.int64) * _signed(GOLDEN)
-    bits = mix_torch(state + counter)
-    # Box-Muller on two 32-bit uniforms, u in (0, 1] and v in [0, 1): z = sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v).
-    u = (_shift_right(bits, 32) + 1).to(torch.float64) * 2.0**-32
-    angle = (bits & 0xFFFFFFFF).to(torch.float64) * (2.0 * math.pi * 2.0**-32)
-    radius = (-2.0 * u.log()).sqrt().to(torch.float32)
-    angle = angle.to(torch.float32)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :length]
+    samples = torch.empty((len(keys), 2 * half), device=keys.device, dtype=torch.float32)
+    # On the CPU a row at a time: its words then stay in the cache.
+    rows = 1 if keys.device.type == "cpu" else max(1, len(keys))
+    for row, z in zip(state.split(rows), samples.split(rows), strict=True):
+        bits = mix_torch(row + counter)
+        # Box-Muller on two 32-bit uniforms, u in (0, 1] and v in [-1/2, 1/2):
+        # z = sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v). float32 is finest where u is small, that is in the tails.
+        u = _shift_right(bits, 32).to(torch.float32).add_(1).mul_(2.0**-32)
+        radius = u.log_().mul_(-2).sqrt_()
+        angle = bits.to(torch.int32).to(torch.float32).mul_(2 * math.pi * 2.0**-32)
+        torch.mul(radius, angle.cos(), out=z[:, :half])
+        torch.mul(radius, angle.sin(), out=z[:, half:])
+    return samples[:, :length]

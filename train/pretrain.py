@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.publish import claimed, publish
 from train import checkpoint
+from train.augment_choice import log_draws, with_recipe
 from train.ceilings import Ceilings, gather, measure_ceilings
 from train.launch import DEVICES, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
@@ -92,6 +94,8 @@ def train(
             except (ShardError, StorageError):
                 save()  # the steps that are done are not lost with the storage
                 raise
+            if first and trainer.step_count == 0:
+                log_draws(run, trainer.views, batch)
             loss, accuracy = trainer.step(batch)
             watch.stepped()
             log.advance()
@@ -125,12 +129,13 @@ def train(
     return (stop.signal or signal.SIGTERM) if trainer.step_count < trainer.total else None
 
 
-def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
-    """The newest checkpoint of ``run``, if it has any and they belong to these settings."""
+def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[str, Any] | None]:
+    """The text of the recipe, if there is one, and the newest checkpoint of ``run``, if it has any that belongs."""
+    recipe = with_recipe(settings, run).recipe
     if not checkpoint.checkpoints(run):
-        return None
+        return recipe, None
     check_resume(run, settings)
-    return checkpoint.latest(run, set_aside=True)
+    return recipe, checkpoint.latest(run, set_aside=True)
 
 
 @click.command(context_settings={"show_default": True})
@@ -150,7 +155,13 @@ def find_state(run: Path, settings: PretrainSettings) -> dict[str, Any] | None:
 @click.option("--projection", default=128, help="Length of the projection the loss sees.")
 @click.option("--temperature", default=0.5, help="Temperature of NT-Xent.")
 @click.option("--learning-rate", default=3e-4, help="Of Adam.")
-@click.option("--augment", default="paper", help="Preset of the augmentation chain: paper or official.")
+@click.option("--augment", default="paper", help="Augmentations: paper, official, crop, or the TOML file of a recipe.")
+@click.option(
+    "--probability",
+    multiple=True,
+    metavar="NAME=P",
+    help="Apply one augmentation to another share of the views, such as pitch=0.8; may be repeated.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the initial weights and of every draw.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32")
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Who brings crops to the device.")
@@ -194,8 +205,8 @@ def main(
     """Pretrain an encoder without labels. The same command again goes on where it was."""
     settings = PretrainSettings(shards=shards + more_shards, **options)
     with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
-        state = from_first(lambda: find_state(run, settings))
-        trainer = Trainer(settings, place, state)
+        recipe, state = from_first(lambda: find_state(run, settings))
+        trainer = Trainer(replace(settings, recipe=recipe), place, state)
         with trainer.loader:
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)

@@ -38,7 +38,11 @@ class PretrainSettings:
     learning_rate: float = 3e-4
     """Of Adam, beta 0.9 and 0.999; 0 trains nothing but the batch-norm statistics."""
     augment: str = "paper"
-    """Preset of clmr.augment."""
+    """Preset of clmr.augment, or the file of a recipe."""
+    recipe: str | None = None
+    """Text of that recipe; None for a preset."""
+    probability: tuple[str, ...] = ()
+    """Probabilities that differ from the chain's, such as ``pitch=0.8``."""
     seed: int = 0
     """Of the initial weights and of every draw."""
     precision: str = "float32"
@@ -100,9 +104,10 @@ class PretrainSettings:
 
 
 # A longer run may go on from a shorter one, and shards may move; everything else decides the weights.
-# (The loader's own state holds what the shards, their weights and the window have to be.)
+# (The loader's own state holds what the shards, their weights and the window have to be; train/augment_choice.py
+# compares chains by what they do.)
 FREE_ON_RESUME = {
-    *("shards", "epochs", "steps", "sample_rate"),
+    *("shards", "epochs", "steps", "sample_rate", "augment", "recipe", "probability"),
     *("backend", "access", "window", "cache", "cache_size", "depth"),
 }
 

@@ -1,4 +1,4 @@
-"""One optimiser step of pretraining, and everything it needs: model, chain, loader, optimiser."""
+"""One optimiser step of pretraining, and everything it needs: model, views, loader, optimiser."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN
-from clmr.augment import Chain, from_int16
 from clmr.errors import ConfigError, ResumeError
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from loaders.pairs import windows_of
+from train.augment_choice import build_views
 from train.launch import Place, from_first
 from train.settings import PretrainSettings
 
@@ -25,14 +25,6 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
     torch.manual_seed(settings.seed)
     encoder = SampleCNN(sample_rate=sample_rate, width=settings.width)
     return ContrastiveModel(encoder, Projector(settings.width, out=settings.projection))
-
-
-def make_views(batch: Batch, chain: Chain, dtype: torch.dtype = torch.float32) -> Tensor:
-    """int16 crops ``[b, 2, T]`` to augmented views ``[2, b, 1, T]``: one chain call for both views of every track."""
-    pairs, _, frames = batch.pcm.shape
-    crops = from_int16(batch.pcm.transpose(0, 1)).to(dtype)
-    views = chain(crops, batch.keys.transpose(0, 1).reshape(2 * pairs))
-    return views.view(2, pairs, 1, frames)
 
 
 def check_agreement(fingerprint: dict[str, Any]) -> None:
@@ -58,7 +50,7 @@ def over_ranks(model: nn.Module, place: Place) -> nn.Module:
 
 
 class Trainer:
-    """Model, optimiser, loader and chain of one run; ``step`` does one optimiser step."""
+    """Model, optimiser, loader and views of one run; ``step`` does one optimiser step."""
 
     def __init__(self, settings: PretrainSettings, place: Place, state: dict[str, Any] | None = None) -> None:
         """Make everything anew, or go on from a checkpoint's ``state``."""
@@ -81,7 +73,7 @@ class Trainer:
             **options,
         )
         check_agreement(self.loader.state_dict()["fingerprint"])
-        self.chain = Chain.preset(settings.augment, sample_rate=self.loader.sample_rate)
+        self.views = build_views(settings, self.loader.sample_rate)
         self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
         self.ranked = over_ranks(self.model, place)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
@@ -93,7 +85,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns this rank's loss and contrastive accuracy, still on the device."""
-        views = make_views(batch, self.chain, self.dtype)
+        views = self.views(batch.pcm, batch.keys, self.dtype)
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             z = self.ranked(views)
         outcome = contrastive_output(z[0], z[1], self.settings.temperature)
@@ -132,7 +124,7 @@ class Trainer:
             "tracks": self.loader.track_count,
             "loader": self.loader.description,
             "loader_fingerprint": self.loader.state_dict()["fingerprint"],
-            "augment": self.chain.describe(),
+            "augment": self.views.describe(),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "world_size": self.place.world_size,
             "software": {"python": platform.python_version(), "torch": torch.__version__},

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 from clmr.errors import ConfigError
 
 Columns = dict[str, Tensor]
-"""Parameter name -> one value per row, shape ``[N]``."""
+"""Parameter name -> one value per row, shape ``[N]``, on the host: float64, int64 or bool."""
 
 
 class Augmentation(Protocol):
-    """A frozen dataclass of ranges with these members."""
+    """A frozen dataclass of ranges with these members; whatever has them can stand in a chain."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     name: ClassVar[str]
-    """Prefix of its columns in a chain's table and of its streams of draws."""
+    """Prefix of its columns in a chain's table and of its streams of draws; no dot in it."""
 
     @property
     def probability(self) -> float:
@@ -24,11 +27,22 @@ class Augmentation(Protocol):
         ...
 
     def draw(self, keys: Tensor) -> Columns:
-        """The parameters of each row, from its int64 draw key; shape ``[N]`` each."""
+        """The parameters of each row, from its int64 draw key alone; shape ``[N]`` each, on the host."""
         ...
 
     def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
-        """The augmented rows; ``audio`` ``[N, 1, T]`` in +-1 is left as it is."""
+        """The augmented rows.
+
+        Args:
+            audio: shape ``[N, 1, T]``, float32 or float64, in +-1, on any device; it may be written over. A chain
+                gives 1 to 256 rows at a time.
+            columns: those of :meth:`draw`, N rows, on the host. What the device needs of them is sent by
+                :func:`clmr.augment.send.send`; nothing is ever fetched from the device.
+            sample_rate: samples per second.
+
+        Returns:
+            Shape ``[N, 1, T]``. Row i depends on row i of audio and columns alone.
+        """
         ...
 
 

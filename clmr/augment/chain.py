@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 
 from clmr import draw
-from clmr.augment.augmentation import Augmentation
-from clmr.augment.delay import Delay
-from clmr.augment.filter import Filter
-from clmr.augment.gain import Gain
-from clmr.augment.noise import Noise
-from clmr.augment.polarity import Polarity
+from clmr.augment.augmentation import Augmentation, check_probability
+from clmr.augment.nearest import nearest
+from clmr.augment.presets import PRESETS
+from clmr.augment.send import send
+from clmr.augment.table import Table
 from clmr.errors import ConfigError
 
-Table = dict[str, Tensor]
-"""Column ``<operation>.<parameter>`` -> one value per view, shape ``[N]``, on the host. Every operation has a bool
-column ``<operation>.gate``: whether the row gets it."""
+CPU_ROWS = 32
+"""Rows worked on at a time on the CPU: with more of them a row takes no less time, only more memory."""
 
-PRESETS: dict[str, tuple[Augmentation, ...]] = {
-    # Appendix B of the paper; probabilities where it names them (section 3.3), else those of the authors' code.
-    "paper": (
-        Polarity(probability=0.8),
-        Noise(probability=0.01, snr_db=(80.0, 80.0)),
-        Gain(probability=0.3, db=(-6.0, 0.0)),
-        Filter(probability=0.8, kind="first-order"),
-        Delay(probability=0.4, ms=(200, 500)),
-    ),
-    # Version 2 of the authors' code with its libraries' defaults.
-    "official": (
-        Polarity(probability=0.8),
-        Noise(probability=0.01, snr_db=(40.0, 80.0)),
-        Gain(probability=0.3, db=(-20.0, -1.0), clamp=True),
-        Filter(probability=0.8, kind="sinc"),
-        Delay(probability=0.3, ms=(200, 450)),
-    ),
-}
-NOT_INCLUDED = ("pitch", "reverb")  # both presets end in these two; they are not built yet
+DEVICE_ROWS = 256
+"""Rows worked on at a time on a device: it is busy, and the memory an operation takes has a bound."""
+
+DEVICE_MULTIPLE = 32
+"""On a device the number of rows is rounded up to a multiple of this. How many rows are open is another number in
+every batch, and cuFFT makes a plan, and the allocator a block, for each number it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +49,42 @@ class Chain:
     """Samples per second of the audio."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "operations", tuple(self.operations))
         names = [operation.name for operation in self.operations]
         if len(set(names)) < len(names):
             raise ConfigError(f"a chain may hold each augmentation once, got {', '.join(names)}")
+        if any("." in name for name in names):
+            raise ConfigError(f"the name of an augmentation may hold no dot, got {', '.join(names)}")
         if self.sample_rate < 1:
             raise ConfigError(f"sample rate must be positive, got {self.sample_rate}")
 
     @classmethod
     def preset(cls, name: str, sample_rate: int) -> Chain:
-        """The chain ``paper`` (its appendix B) or ``official`` (the authors' code, version 2)."""
+        """``paper`` (its appendix B), ``official`` (the authors' code, version 2) or ``crop`` (no operations)."""
         if name not in PRESETS:
             raise ConfigError(f"augmentation preset must be one of {', '.join(PRESETS)}, got {name!r}")
         return cls(PRESETS[name], sample_rate)
 
+    def with_probability(self, probabilities: Mapping[str, float]) -> Chain:
+        """This chain with other probabilities for the operations named, as in Figure 4 of the paper."""
+        names = [operation.name for operation in self.operations]
+        for name, probability in probabilities.items():
+            if name not in names:
+                raise ConfigError(f"the chain has no augmentation {name!r}; {nearest(name, names)}")
+            check_probability(name, probability)
+        return replace(
+            self,
+            operations=[
+                replace(operation, probability=probabilities.get(operation.name, operation.probability))
+                for operation in self.operations
+            ],
+        )
+
     def describe(self) -> dict[str, Any]:
-        """Everything that decides what the chain does, ready for JSON."""
+        """Everything that decides what the chain does, ready for JSON, in the words of a recipe."""
         return {
             "sample_rate": self.sample_rate,
-            "operations": [{"name": operation.name, **asdict(operation)} for operation in self.operations],  # type: ignore[call-overload]
-            "not_included": list(NOT_INCLUDED),
+            "operations": [{"name": operation.name, **asdict(operation)} for operation in self.operations],
         }
 
     def draw(self, keys: Tensor) -> Table:
@@ -98,40 +103,78 @@ class Chain:
             table |= {f"{name}.{column}": values for column, values in operation.draw(keys).items()}
         return table
 
-    @torch.no_grad()
     def apply(self, audio: Tensor, table: Table) -> Tensor:
         """Apply a table's parameters.
 
-        A row whose gate is closed passes an operation unchanged, to the bit. The gates are read on the host, so that
-        only the open rows are worked on and the device is never waited for.
+        A row whose gate is closed passes an operation unchanged, to the bit. Gates and parameters are read on the
+        host, so that only the open rows are worked on and the device is never waited for.
 
         Args:
             audio: shape ``[N, 1, T]``, float32 or float64, in +-1; left as it is.
-            table: of :meth:`draw`, N rows.
+            table: of :meth:`draw`, N rows, on the host.
 
         Returns:
             Augmented audio, shape ``[N, 1, T]``; may exceed +-1.
         """
+        return self.apply_(audio.clone(), table)
+
+    @torch.no_grad()
+    def apply_(self, audio: Tensor, table: Table) -> Tensor:
+        """:meth:`apply` in the memory of ``audio`` itself, for callers that need the crops no longer."""
         if audio.ndim != 3 or audio.shape[1] != 1 or audio.dtype not in {torch.float32, torch.float64}:
             raise ConfigError(f"audio must be float [N, 1, T], got {audio.dtype} {list(audio.shape)}")
-        audio = audio.clone()
-        for operation in self.operations:
-            prefix = f"{operation.name}."
-            gate = table[f"{prefix}gate"]
-            if len(gate) != len(audio):
-                raise ConfigError(f"the table has {len(gate)} rows for {len(audio)} rows of audio")
-            rows = gate.nonzero().flatten()
-            if len(rows) == 0:
-                continue
-            columns = {
-                column.removeprefix(prefix): values[rows].to(audio.device, non_blocking=True)
-                for column, values in table.items()
-                if column.startswith(prefix)
-            }
-            rows = rows.to(audio.device, non_blocking=True)
-            audio[rows] = operation.apply(audio[rows], columns, self.sample_rate)
+        self._check(table, len(audio))
+        with without_autocast(audio.device.type):
+            for operation, names in zip(self.operations, self._columns, strict=True):
+                open_rows = table[f"{operation.name}.gate"].nonzero().flatten()
+                for chunk, count in chunks(open_rows, audio.device):
+                    columns = {name: table[f"{operation.name}.{name}"][chunk] for name in names}
+                    rows = send(chunk, audio.device)
+                    result = operation.apply(audio.index_select(0, rows), columns, self.sample_rate)
+                    audio.index_copy_(0, rows[:count], result[:count])
         return audio
 
     def __call__(self, audio: Tensor, keys: Tensor) -> Tensor:
         """Draw and apply: audio ``[N, 1, T]`` and keys int64 ``[N]`` -> audio ``[N, 1, T]``."""
         return self.apply(audio, self.draw(keys))
+
+    @cached_property
+    def _columns(self) -> list[list[str]]:
+        """The names of every operation's parameters."""
+        none = torch.empty(0, dtype=torch.int64)
+        return [list(operation.draw(none)) for operation in self.operations]
+
+    def _check(self, table: Table, rows: int) -> None:
+        """Refuse a table that another chain drew, or for another batch."""
+        for operation, names in zip(self.operations, self._columns, strict=True):
+            for column in (f"{operation.name}.{name}" for name in ("gate", *names)):
+                if column not in table:
+                    raise ConfigError(f"the table has no column {column}; draw it by this chain")
+                if len(table[column]) != rows:
+                    raise ConfigError(f"the table has {len(table[column])} rows for {rows} rows of audio")
+
+
+def without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """No operation is computed in half precision inside of it."""
+    if is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
+
+
+def chunks(rows: Tensor, device: torch.device) -> Iterator[tuple[Tensor, int]]:
+    """Cut a list of rows into pieces of the size that suits the device.
+
+    Args:
+        rows: row numbers, int64, shape ``[N]``, on the host.
+        device: where the rows are worked on.
+
+    Yields:
+        Row numbers, and how many of them count; those beyond repeat the last row.
+    """
+    if device.type == "cpu":
+        yield from ((chunk, len(chunk)) for chunk in rows.split(CPU_ROWS) if len(chunk))
+        return
+    for chunk in rows.split(DEVICE_ROWS):
+        if len(chunk):
+            filler = chunk[-1:].expand(-len(chunk) % DEVICE_MULTIPLE)
+            yield torch.cat([chunk, filler]), len(chunk)

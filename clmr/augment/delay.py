@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from clmr import draw
 from clmr.augment.augmentation import Columns, check_probability, check_range
+from clmr.augment.send import send
 from clmr.errors import ConfigError
 
 
@@ -18,16 +18,29 @@ def delay(audio: Tensor, frames: Tensor, volume: float = 0.5) -> Tensor:
 
     Args:
         audio: shape ``[N, 1, T]``.
-        frames: delay of each row in samples, int64, >= 0, shape ``[N]``. At T or more the echo falls outside and
-            half the signal is left.
+        frames: delay of each row in samples, int64, >= 0, shape ``[N]``, on the host (values on a device are
+            fetched, a wait). At T or more the echo falls outside and half the signal is left.
         volume: amplitude of the echo.
 
     Returns:
         Audio with its echo, shape ``[N, 1, T]``.
+
+    Raises:
+        ConfigError: a delay is negative.
     """
-    source = torch.arange(audio.shape[2], device=audio.device) - frames[:, None, None]
-    echo = audio.gather(2, source.clamp(min=0)).masked_fill(source < 0, 0)
-    return (audio + volume * echo) / 2
+    frames = frames.cpu()
+    if bool((frames < 0).any()):
+        raise ConfigError(f"delays must be 0 samples or more, got {frames.min()}; an echo cannot come first")
+    # Rows of one delay shift together: there are few delays, and no sample needs an index of its own.
+    order = frames.argsort(stable=True)
+    delays, counts = frames[order].unique_consecutive(return_counts=True)
+    groups = send(order, audio.device).split(counts.tolist())
+    echoed = audio / 2
+    for shift, rows in zip(delays.tolist(), groups, strict=True):
+        if shift < audio.shape[2]:
+            source = audio[:, :, : audio.shape[2] - shift].index_select(0, rows)
+            echoed[:, :, shift:].index_add_(0, rows, source, alpha=volume / 2)
+    return echoed
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clmr import draw
 from clmr.augment.augmentation import Columns, check_probability, check_range
+from clmr.augment.send import send
 
 
 def gain(audio: Tensor, db: Tensor) -> Tensor:
@@ -16,9 +17,10 @@ def gain(audio: Tensor, db: Tensor) -> Tensor:
 
     Args:
         audio: shape ``[N, 1, T]``.
-        db: gain of each row in decibels, shape ``[N]``.
+        db: gain of each row in decibels, shape ``[N]``, on the host (values on a device are fetched, a wait).
     """
-    return audio * (10 ** (db.double() / 20)).to(audio.dtype)[:, None, None]
+    factor = (10 ** (db.cpu().double() / 20)).to(audio.dtype)
+    return audio * send(factor, audio.device)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -48,4 +50,4 @@ class Gain:
     def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`gain`."""
         louder = gain(audio, columns["db"])
-        return louder.clamp(-1, 1) if self.clamp else louder
+        return louder.clamp_(-1, 1) if self.clamp else louder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,23 +11,31 @@ from torch import Tensor
 
 from clmr import draw
 from clmr.augment.augmentation import Columns, check_probability, check_range
+from clmr.augment.send import send
 
 
-def add_noise(audio: Tensor, snr_db: Tensor, keys: Tensor) -> Tensor:
+def add_noise(audio: Tensor, snr_db: Tensor, keys: Tensor, around_mean: bool = False) -> Tensor:
     """Add white Gaussian noise that is a function of the row's key alone.
 
     Args:
         audio: shape ``[N, 1, T]``.
-        snr_db: power of the row over the power of its noise, in decibels, shape ``[N]``.
-        keys: int64 draw keys, shape ``[N]``.
+        snr_db: power of the row over the power of its noise, in decibels, shape ``[N]``, on the host (values on a
+            device are fetched, a wait).
+        keys: int64 draw keys, shape ``[N]``, best on the host.
+        around_mean: the power of the row is that of its departure from its mean, its variance: a constant offset
+            brings no noise.
 
     Returns:
         Noisy audio, shape ``[N, 1, T]``; digital silence stays silent (its signal-to-noise ratio fixes no level).
     """
-    # SNR = 20 log10(rms(signal) / sigma)  =>  sigma = rms(signal) 10^(-SNR / 20)
-    rms = audio.double().square().mean(dim=2, keepdim=True).sqrt()
-    sigma = (rms * 10 ** (-snr_db.double() / 20)[:, None, None]).to(audio.dtype)
-    return audio + sigma * draw.normal(keys, "noise.samples", audio.shape[2])[:, None].to(audio.dtype)
+    length = audio.shape[2]
+    signal = audio - audio.mean(dim=2, keepdim=True, dtype=torch.float64) if around_mean else audio
+    # SNR = 20 log10(rms(signal) / sigma)  =>  sigma = rms(signal) 10^(-SNR / 20), rms = |signal| / sqrt(T)
+    ratio = 10 ** (-snr_db.cpu().double() / 20) / math.sqrt(length)
+    norm = torch.linalg.vector_norm(signal, dim=2, keepdim=True, dtype=torch.float64)
+    sigma = (norm * send(ratio, audio.device)[:, None, None]).to(audio.dtype)
+    samples = draw.normal(send(keys, audio.device), "noise.samples", length)[:, None]
+    return torch.addcmul(audio, sigma, samples.to(audio.dtype))
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,10 @@ class Noise:
     """Lowest and highest signal-to-noise ratio in decibels. Between them the noise's amplitude, not its decibels,
     is uniform, as in the authors' code."""
 
+    around_mean: bool = False
+    """Measure the signal around its mean, as the standard deviation of the authors' code does; else its whole power,
+    the signal-to-noise ratio of the paper. They differ where the recording has a constant offset."""
+
     def __post_init__(self) -> None:
         check_probability(self.name, self.probability)
         check_range("noise.snr_db", self.snr_db)
@@ -54,4 +67,4 @@ class Noise:
 
     def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`add_noise`."""
-        return add_noise(audio, columns["snr_db"], columns["key"])
+        return add_noise(audio, columns["snr_db"], columns["key"], self.around_mean)

@@ -7,7 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from clmr.augment.kernels.launch import use_kernels
+from clmr.augment.send import send
+from clmr.errors import ConfigError
+
 BLOCK = 16  # samples per triangular product: about 16 multiply-adds a sample, and log16(T) levels
+TILE = 8  # rows filtered at a time on the CPU
 
 
 def one_pole(x: Tensor, pole: Tensor) -> Tensor:
@@ -45,24 +50,60 @@ def first_order_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int
 
     Args:
         audio: shape ``[N, 1, T]``, float32 or float64.
-        hz: cutoff of each row in Hz, > 0, shape ``[N]``. At or above half the sample rate nothing is above the
-            cutoff: the low-pass returns its input, the high-pass silence.
-        high: bool, shape ``[N]``: True for the high-pass.
+        hz: cutoff of each row in Hz, > 0, shape ``[N]``, on the host (values on a device are fetched, a wait). At or
+            above half the sample rate nothing is above the cutoff: the low-pass returns its input, the high-pass
+            silence.
+        high: bool, shape ``[N]``, on the host too: True for the high-pass.
         sample_rate: samples per second.
 
     Returns:
         Filtered audio, shape ``[N, 1, T]``.
+
+    Raises:
+        ConfigError: a cutoff is not above 0 Hz.
     """
+    hz, high = hz.cpu().double(), high.cpu()
+    if not bool((hz > 0).all()):
+        raise ConfigError(f"cutoffs must be above 0 Hz, got {hz.min()}")
     # (tan a - 1) / (tan a + 1) = tan(a - pi / 4); at half the sample rate c = 1, A = 1.
-    c = torch.tan(math.pi * hz.double() / sample_rate - math.pi / 4)
-    c = torch.where(hz < sample_rate / 2, c, 1.0)[:, None]
-    # (1 +- A) / 2 = b (1 +- z^-1) / (1 + c z^-1) with b = (1 +- c) / 2. Its impulse response is b, then
-    # b (-c +- 1) (-c)^(n - 1), so with w = x / (1 + c z^-1):  y[n] = b x[n] + b (-c +- 1) w[n - 1].
-    sign = torch.where(high, -1.0, 1.0).to(c)[:, None]
-    b = (1 + sign * c) / 2
-    x = audio[:, 0]
+    c = torch.where(hz < sample_rate / 2, torch.tan(math.pi * hz / sample_rate - math.pi / 4), 1.0)
+    # (1 +- A) / 2 = b (1 +- z^-1) / (1 + c z^-1) with b = (1 +- c) / 2, that is, with w = x / (1 + c z^-1):
+    # y[n] = b x[n] + b (-c +- 1) w[n - 1].
+    sign = torch.where(high, -1.0, 1.0).double()
+    b, pole = (1 + sign * c) / 2, -c
+    delayed = b * (pole + sign)
+    if use_kernels(audio) and not (audio.requires_grad and torch.is_grad_enabled()):
+        from clmr.augment.kernels.onepole import first_order
+
+        return first_order(audio, pole, b, delayed)
+    # Its impulse response is b, then after[n - 1] = b (-c +- 1) (-c)^(n - 1).
+    step = torch.arange(BLOCK)
+    powers = pole[:, None] ** step
+    after = delayed[:, None] * powers
+    # Within a block the filter is a triangular matrix: response[i, j] = what sample j hears of sample i.
+    lag = step - step[:, None]
+    response = torch.cat([b[:, None], after], dim=1)[:, lag.clamp(min=0)].masked_fill(lag < 0, 0)
+    # What came before a block reaches its sample j as after[j] w, w = the last sample of the recurrence
+    # w[n] = x[n] + pole w[n - 1] there; over a block w grows by sum_i pole^(BLOCK - 1 - i) x[i].
+    summary, response, after, leap = (
+        send(values, audio.device) for values in (powers.flip(1)[:, :, None], response, after, pole**BLOCK)
+    )
+    # On the CPU a few rows at a time: larger buffers are given back to the system and paged in anew for every call.
+    tile = TILE if audio.device.type == "cpu" else max(1, len(audio))
+    tiles = zip(*(values.split(tile) for values in (audio, summary, response, after, leap)), strict=True)
+    return torch.cat([_filter(*values) for values in tiles])
+
+
+def _filter(audio: Tensor, summary: Tensor, response: Tensor, after: Tensor, leap: Tensor) -> Tensor:
+    """The filter of :func:`first_order_filter`, given its matrices on the device."""
+    rows, _, length = audio.shape
+    blocks = -(-length // BLOCK)
     # float64: neither autocast nor TF32 may touch the products, and the recursion loses nothing to rounding.
-    w = one_pole(x.double(), -c[:, 0]).to(x.dtype)
-    y = b.to(x.dtype) * x
-    y[:, 1:].addcmul_(w[:, :-1], (b * (sign - c)).to(x.dtype))
-    return y[:, None]
+    x = audio.new_empty((rows, blocks * BLOCK), dtype=torch.float64)
+    x[:, :length] = audio[:, 0]
+    x[:, length:] = 0
+    x = x.view(rows, blocks, BLOCK)
+    before = one_pole((x @ summary)[:, :, 0], leap)
+    y = x @ response
+    y[:, 1:].addcmul_(before[:, :-1, None], after[:, None])
+    return y.view(rows, 1, -1)[:, :, :length].to(audio.dtype)

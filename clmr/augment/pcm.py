@@ -19,4 +19,5 @@ def from_int16(pcm: Tensor) -> Tensor:
     """
     if pcm.dtype != torch.int16 or pcm.ndim < 1:
         raise ConfigError(f"PCM must be an int16 tensor [..., T], got {pcm.dtype} {list(pcm.shape)}")
-    return pcm.reshape(-1, 1, pcm.shape[-1]).to(torch.float32) / 32768
+    # 1 / 32768 is a power of two: exact.
+    return pcm.reshape(-1, 1, pcm.shape[-1]).to(torch.float32).mul_(1 / 32768)

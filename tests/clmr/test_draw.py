@@ -129,6 +129,32 @@ def test_normal() -> None:
     assert abs(z).max() < 6.7
 
 
+def test_tails_of_normal() -> None:
+    """Two million samples fall into the cells of equal probability, and as far out, as they should."""
+    z = draw.normal(ROWS[:1000], "noise.samples", 2001).double().flatten().numpy()
+    cells = np.histogram(stats.norm.cdf(z), bins=200, range=(0, 1))[0]
+    assert 0.001 < stats.chisquare(cells).pvalue < 0.999
+    for beyond in (3.0, 3.5, 4.0, 4.5):
+        for far in (z > beyond, z < -beyond):
+            expected = len(z) * stats.norm.sf(beyond)
+            assert abs(far.sum() - expected) < 5 * math.sqrt(expected)
+    assert 4.7 < abs(z).max() < 6.7
+
+
+def test_normal_in_float64() -> None:
+    """Box and Muller's formula on SplitMix64's words; the samples are it to float32 rounding."""
+    state = mix_int(99 ^ int.from_bytes(hashlib.blake2b(b"hiss", digest_size=8).digest(), "little"))
+    words = [mix_int(state + i * draw.GOLDEN & MASK) for i in range(1, 5001)]
+    u = np.array([((word >> 32) + 1) / 2**32 for word in words])
+    angle = np.array([2 * math.pi * (word & 0xFFFFFFFF) / 2**32 for word in words])
+    radius = np.sqrt(-2 * np.log(u))
+    got = draw.normal(torch.tensor([99]), "hiss", 10_000)[0].double().numpy()
+    # u is rounded by 2^-25 of itself at most, which moves the radius by 2^-25 / radius; the angle by 4e-7.
+    bound = 2.0**-24 / radius + 1e-6 * radius
+    assert (abs(got[:5000] - radius * np.cos(angle)) < bound).all()
+    assert (abs(got[5000:] - radius * np.sin(angle)) < bound).all()
+
+
 def test_normal_of_a_row_alone() -> None:
     together = draw.normal(ROWS[:5], "noise.samples", 101)
     assert together.shape == (5, 101)

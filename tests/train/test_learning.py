@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from clmr.augment import Chain
+from clmr.augment import Views
 from clmr.loss import nt_xent_loss
 from loaders import PairLoader
 from tests.train.launching import SMALL
 from train.checkpoint import checkpoint_path, load
 from train.pretrain import main
 from train.settings import PretrainSettings
-from train.trainer import build_model, make_views
+from train.trainer import build_model
 
 STEPS = 120
 WIDTH, PROJECTION = (int(SMALL[SMALL.index(option) + 1]) for option in ("--width", "--projection"))
@@ -24,12 +24,12 @@ def mean_loss(shards: Path, run: Path, step: int) -> float:
     """NT-Xent of a checkpoint on four passes over the tracks."""
     model = build_model(PretrainSettings(shards=(str(shards),), steps=0, width=WIDTH, projection=PROJECTION), 8000)
     model.load_state_dict(load(checkpoint_path(run, step))["model"])
-    chain = Chain.preset("paper", sample_rate=8000)
+    views = Views.preset("paper", sample_rate=8000)
     losses = []
     with PairLoader(shards, batch_size=8, seed=99) as loader, torch.no_grad():
         for _ in range(4):
             for batch in loader:
-                z = model(make_views(batch, chain))
+                z = model(views(batch.pcm, batch.keys))
                 losses.append(nt_xent_loss(z[0], z[1], 0.2).item())
     return sum(losses) / len(losses)
 

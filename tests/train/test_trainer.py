@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from clmr import ContrastiveModel, Projector, SampleCNN, nt_xent_loss
-from clmr.augment import Chain
+from clmr.augment import Chain, Views
 from clmr.errors import ConfigError
 from loaders import PairLoader
 from train.launch import Place
 from train.settings import PretrainSettings
-from train.trainer import Trainer, check_agreement, make_views
+from train.trainer import Trainer, check_agreement
 
 HERE = Place(0, 1, torch.device("cpu"))
 
@@ -84,7 +84,7 @@ def test_every_setting_reaches_the_step(shards: Path, change: dict[str, object])
 def test_views_are_the_two_crops_of_each_track(shards: Path) -> None:
     with PairLoader(shards, batch_size=6) as loader:
         batch = next(iter(loader))
-    views = make_views(batch, Chain((), 8000))
+    views = Views.preset("crop", 8000)(batch.pcm, batch.keys)
     assert views.shape == (2, 6, 1, 20736)
     np.testing.assert_array_equal(views[1, 4, 0].numpy() * 32768, batch.pcm[4, 1].numpy())
 

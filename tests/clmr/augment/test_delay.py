@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clmr.augment import Delay, delay
+from clmr.augment import Chain, Delay, delay
 from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, noise, relative_error, sox
 from tests.tolerances import SOX
@@ -30,6 +30,17 @@ def test_equals_the_papers_listing(sample_rate: int, ms: int) -> None:
     offset = int(ms * (sample_rate / 1000))
     listing = (audio + 0.5 * torch.cat((torch.zeros(1, 1, offset), audio[..., :-offset]), dim=2)) / 2
     assert torch.equal(Delay().apply(audio, {"ms": torch.tensor([ms])}, sample_rate), listing)
+
+
+def test_rows_of_many_delays() -> None:
+    """Every row is the listing's, whatever the others' delays are."""
+    audio, frames = noise(40, 900), torch.arange(40) * 7919 % 23 * 50
+    echoed = delay(audio, frames)
+    assert len(frames.unique()) == 23
+    for row, offset in enumerate(frames.tolist()):
+        x = audio[row : row + 1]
+        late = torch.cat((torch.zeros(1, 1, offset), x), dim=2)[..., :900]
+        assert torch.equal(echoed[row : row + 1], (x + 0.5 * late) / 2)
 
 
 @pytest.mark.needs("sox")
@@ -56,6 +67,23 @@ def test_draws_every_step() -> None:
     assert values.tolist() == [200, 250, 300, 350, 400, 450, 500]
     assert counts.min() > 880
     assert Delay(ms=(200, 450)).draw(torch.arange(500))["ms"].max() == 450
+
+
+@pytest.mark.parametrize(("preset", "longest"), [("paper", 500), ("official", 450)])
+def test_longest_delay_of_the_presets(preset: str, longest: int) -> None:
+    """The authors' code draws from a range that excludes its end."""
+    (operation,) = (each for each in Chain.preset(preset, 22050).operations if each.name == "delay")
+    ms = operation.draw(torch.arange(1000))["ms"]
+    assert ms.unique().tolist() == list(range(200, longest + 1, 50))
+    click = torch.zeros(1, 1, 12_000)
+    click[..., 0] = 1
+    echoed = operation.apply(click, {"ms": torch.tensor([longest])}, 22050)
+    assert echoed.flatten().nonzero().flatten().tolist() == [0, longest * 22050 // 1000]
+
+
+def test_refuses_what_comes_first() -> None:
+    with pytest.raises(ConfigError, match=r"delays must be 0 samples or more, got -3"):
+        delay(noise(2, 100), torch.tensor([10, -3]))
 
 
 def test_refuses_steps() -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+import torchaudio
 from scipy import signal
 
-from clmr.augment import first_order_filter
-from clmr.augment.onepole import BLOCK, one_pole
+from clmr.augment import Filter, first_order_filter, onepole
+from clmr.augment.onepole import BLOCK, TILE, one_pole
+from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, tone
 from tests.tolerances import FLOAT32_FILTER, FLOAT64, TONE_DB
+
+RESPONSE_DB = 0.1  # between the measured and the stated transfer function
 
 
 @pytest.mark.parametrize("sample_rate", RATES)
@@ -27,6 +32,40 @@ def test_equals_butterworth_of_first_order(sample_rate: int) -> None:
         numerator, denominator = signal.butter(1, hz[row].item(), kind, fs=sample_rate)
         expected = signal.lfilter(numerator, denominator, audio[row, 0].double().numpy())
         assert relative_error(got[row, 0], expected) < FLOAT32_FILTER
+
+
+@pytest.mark.parametrize("sample_rate", RATES)
+def test_measured_response(sample_rate: int) -> None:
+    """The spectrum of what a click becomes against (1 +- A) / 2; cutoffs of the paper's ranges with their ends."""
+    low_pass, high_pass = (np.linspace(*ends, 5) for ends in (Filter().low_pass_hz, Filter().high_pass_hz))
+    hz = torch.from_numpy(np.concatenate([low_pass, high_pass, [20.0]]))
+    high = torch.arange(11) >= 5
+    click = torch.zeros(11, 1, 32_000)
+    click[:, :, 5] = 1  # not where a block begins
+    measured = np.fft.rfft(first_order_filter(click, hz, high, sample_rate)[:, 0].double().numpy())
+    z = np.exp(-1j * np.pi * np.arange(16_001) / 16_000)
+    for row in range(11):
+        t = math.tan(math.pi * hz[row].item() / sample_rate)
+        c = (t - 1) / (t + 1) if hz[row] < sample_rate / 2 else 1.0
+        allpass = (c + z) / (1 + c * z)
+        stated = abs(1 - allpass if high[row] else 1 + allpass) / 2
+        audible = stated > 1e-4  # the zeros, at 0 Hz and at half the rate, are minus infinity decibels
+        assert audible.sum() > 15_900 if hz[row] < sample_rate / 2 else audible.all()
+        difference = 20 * np.log10(abs(measured[row][audible]) / stated[audible])
+        assert abs(difference).max() < RESPONSE_DB
+        assert abs(measured[row][~audible]).max(initial=0) < 1e-4 + 1e-6
+
+
+def test_torchaudio_filters_the_same() -> None:
+    audio = noise(6, 5000).double()
+    hz = torch.tensor([200, 700, 1200, 2200, 3000, 4000], dtype=torch.float64)
+    high = torch.tensor([True, True, True, False, False, False])
+    t = torch.tan(math.pi * hz / 22050)
+    # H(z) = (1 + z^-1) t / (1 + t + (t - 1) z^-1) or (1 - z^-1) / (the same)
+    numerator = torch.where(high[:, None], torch.tensor([1.0, -1.0]), torch.stack([t, t], dim=1))
+    denominator = torch.stack([1 + t, t - 1], dim=1)
+    expected = torchaudio.functional.lfilter(audio[:, 0], denominator, numerator, clamp=False)
+    assert relative_error(first_order_filter(audio, hz, high, 22050)[:, 0], expected) < FLOAT64
 
 
 def test_equals_the_all_pass_listing() -> None:
@@ -108,6 +147,35 @@ def test_low_and_high_add_up_to_the_input() -> None:
     audio = noise(1, 3000).double()
     parts = first_order_filter(audio.expand(2, -1, -1), torch.tensor([900.0] * 2), torch.tensor([False, True]), 8000)
     assert relative_error(parts.sum(dim=0), audio[0]) < FLOAT64
+
+
+def test_kernel_takes_over_where_no_gradient_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio, hz, high = noise(2, 1000), torch.tensor([200.0, 3000.0]), torch.tensor([True, False])
+    expected = first_order_filter(audio, hz, high, 22050)
+    monkeypatch.setattr(onepole, "use_kernels", lambda audio: True)  # the kernel runs in Triton's interpreter
+    by_kernel = first_order_filter(audio, hz, high, 22050)
+    assert relative_error(by_kernel, expected) < FLOAT32_FILTER
+    leaf = audio.clone().requires_grad_()
+    assert first_order_filter(leaf, hz, high, 22050).grad_fn is not None
+    with torch.no_grad():
+        assert torch.equal(first_order_filter(leaf, hz, high, 22050), by_kernel)
+
+
+def test_rows_on_both_sides_of_a_tile() -> None:
+    audio = noise(2 * TILE + 1, 700).double()
+    hz = torch.linspace(200, 3900, len(audio), dtype=torch.float64)
+    high = torch.arange(len(audio)) % 3 == 0
+    together = first_order_filter(audio, hz, high, 8000)
+    for row in range(len(audio)):
+        kind = "highpass" if high[row] else "lowpass"
+        expected = signal.lfilter(*signal.butter(1, hz[row].item(), kind, fs=8000), audio[row, 0].numpy())
+        assert relative_error(together[row, 0], expected) < FLOAT64
+
+
+@pytest.mark.parametrize("hz", [0.0, -100.0, float("nan")])
+def test_refuses_cutoffs(hz: float) -> None:
+    with pytest.raises(ConfigError, match="cutoffs must be above 0 Hz"):
+        first_order_filter(noise(2, 100), torch.tensor([200.0, hz]), torch.tensor([True, True]), 8000)
 
 
 def test_bfloat16_autocast_does_not_reach_it() -> None:

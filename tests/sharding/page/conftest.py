@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sharding.page import write_page
-from tests.sharding.page.devtools import Browser
+from tests.browser.devtools import Browser
 from tests.sharding.page.material import Song, skipped, tone, write_shards
 
 SCRIPT = "<script>window.hacked = 1</script>"

@@ -1,0 +1,155 @@
+"""Reverberation (paper section B.8): sox's ``reverb``, mixed down to mono as in the authors' code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from clmr import draw
+from clmr.augment.augmentation import Columns, check_probability, check_range
+from clmr.augment.freeverb import Circle, Combs, allpass_response, circle, comb_parameters, wet_spectrum
+from clmr.augment.kernels.launch import use_kernels
+from clmr.errors import ConfigError
+
+LOWEST_RATE = 200  # samples per second; below it the shortest delay of the smallest room rounds to none
+
+
+def reverb(audio: Tensor, reverberance: Tensor, damping: Tensor, room_scale: Tensor, sample_rate: int) -> Tensor:
+    """Add reverberation to each row: sox's ``reverb REVERBERANCE DAMPING ROOM_SCALE`` and then ``channels 1``.
+
+    The filters are linear and do not change with time, so they act as one multiplication per frequency (see
+    :mod:`clmr.augment.freeverb`); the sound itself passes at full level, and what rings on after the end is cut off.
+    In float32 the difference to sox is 90 dB below the result for broadband sound and 79 dB for the worst clicks and
+    tones found, in float64 120 dB (that of sox's own float32). Gradients reach the audio, not the parameters.
+
+    Args:
+        audio: shape ``[N, 1, T]``, float32 or float64, any T.
+        reverberance: percent, 0 to 100, shape ``[N]``: how long it rings.
+        damping: percent, 0 to 100, shape ``[N]``: how much sooner the highs die away.
+        room_scale: percent, 0 to 100, shape ``[N]``: size of the room, the distance between echoes.
+        sample_rate: samples per second, 200 or more.
+
+    The parameters are best on the host; from a device they are fetched, which waits for it.
+
+    Returns:
+        Audio with its reverberation, shape ``[N, 1, T]``; may exceed +-1.
+
+    Raises:
+        ConfigError: a shape, a dtype, a percentage or the sample rate is not one of these.
+    """
+    _check_audio(audio, sample_rate)
+    rows = len(audio)
+    combs = comb_parameters(
+        _percent("reverberance", reverberance, rows),
+        _percent("damping", damping, rows),
+        _percent("room_scale", room_scale, rows),
+        sample_rate,
+    )
+    if audio.numel() == 0:
+        return audio.clone()
+    x = audio[:, 0]
+    on = circle(x.shape[1], sample_rate, x.dtype)
+    weight, unweight, allpass = _constants(x.shape[1], sample_rate, on, x.dtype, x.device)
+    spectrum = torch.fft.rfft(x * weight, on.n_fft)
+    wet: Tensor = _Wet.apply(spectrum, combs, allpass, on)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return torch.addcmul(x, torch.fft.irfft(wet, on.n_fft)[:, : x.shape[1]], unweight)[:, None]
+
+
+class _Wet(torch.autograd.Function):
+    """:func:`wet_spectrum` or its kernel, with gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor, combs: Combs, allpass: Tensor, on: Circle) -> Tensor:
+        ctx.constants = combs, allpass, on
+        if use_kernels(spectrum.real):
+            from clmr.augment.kernels import freeverb  # imports Triton
+
+            return freeverb.wet_spectrum(spectrum, combs, allpass, on)
+        return wet_spectrum(spectrum, combs, allpass, on)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        # The gradient of H S is conj(H) g = conj(H conj(g)).
+        grad: Tensor = _Wet.apply(grads[0].conj().resolve_conj(), *ctx.constants)  # type: ignore[no-untyped-call]  # as above
+        return grad.conj(), None, None, None
+
+
+@lru_cache(maxsize=8)
+def _constants(
+    frames: int, sample_rate: int, on: Circle, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``radius^n`` and ``radius^-n`` of shape ``[T]`` and the response of the all-passes, where the audio is."""
+    with torch.inference_mode(mode=False):
+        weight = on.radius ** torch.arange(frames, dtype=torch.float64, device="cpu")
+        allpass = allpass_response(sample_rate, on).to(dtype.to_complex())
+        # Waits for the device, once: all streams will read these.
+        return weight.to(dtype).to(device), (1 / weight).to(dtype).to(device), allpass.to(device)
+
+
+def _check_audio(audio: Tensor, sample_rate: int) -> None:
+    if audio.ndim != 3 or audio.shape[1] != 1 or audio.dtype not in {torch.float32, torch.float64}:
+        raise ConfigError(f"reverb takes float32 or float64 audio [N, 1, T], got {audio.dtype} {list(audio.shape)}")
+    if sample_rate < LOWEST_RATE:
+        raise ConfigError(f"reverb needs {LOWEST_RATE} samples per second or more, got {sample_rate}")
+
+
+def _percent(name: str, values: Tensor, rows: int) -> Tensor:
+    """Float64 on the host, one per row, of a parameter that is what it should be."""
+    if values.shape != (rows,):
+        raise ConfigError(f"{name} must have one value per row of audio, [{rows}], got {list(values.shape)}")
+    values = values.detach().cpu().double()
+    if not ((values >= 0) & (values <= 100)).all():
+        raise ConfigError(f"{name} is a percentage from 0 to 100, got {values.min():g} to {values.max():g}")
+    return values
+
+
+@dataclass(frozen=True)
+class Reverb:
+    """Puts the sound into a room, each of sox's three percentages uniform in its range."""
+
+    name: ClassVar[str] = "reverb"
+
+    probability: float = 0.4
+    """Share of the rows with reverberation, in [0, 1]."""
+
+    reverberance: tuple[float, float] = (0.0, 100.0)
+    """Lowest and highest reverberance in percent: how long it rings."""
+
+    damping: tuple[float, float] = (0.0, 100.0)
+    """Lowest and highest damping of the highs in percent."""
+
+    room_scale: tuple[float, float] = (0.0, 100.0)
+    """Smallest and largest room in percent."""
+
+    whole: bool = False
+    """Draw whole percentages, low <= p < high, as the authors' code does."""
+
+    clamp: bool = False
+    """Clip to +-1 afterwards, as sox does for the authors' code."""
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+        for name, bounds in self._ranges().items():
+            check_range(f"reverb.{name}", bounds, lowest=0)
+            if bounds[1] > 100:
+                raise ConfigError(f"reverb.{name} is a percentage, at most 100, got {bounds}")
+
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        return {"reverberance": self.reverberance, "damping": self.damping, "room_scale": self.room_scale}
+
+    def draw(self, keys: Tensor) -> Columns:
+        """``reverberance``, ``damping``, ``room_scale``: percent, float64."""
+        columns = {}
+        for name, (low, high) in self._ranges().items():
+            values = low + (high - low) * draw.uniform(keys, f"reverb.{name}")
+            columns[name] = values.floor() if self.whole else values
+        return columns
+
+    def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
+        """See :func:`reverb`."""
+        wet = reverb(audio, columns["reverberance"], columns["damping"], columns["room_scale"], sample_rate)
+        return wet.clamp(-1, 1) if self.clamp else wet
