@@ -8,15 +8,16 @@ RUN     ?= runs/$(DATASET)
 JOBS    ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 UNIT    ?= clip
 NPROC   ?= 1
+FILE    ?=
 ARGS    ?=
-export SOURCE SHARDS RUN  # recipes read them from the environment: quotes and spaces in paths survive
+export SOURCE SHARDS RUN FILE  # recipes read them from the environment: quotes and spaces in paths survive
 
 BIN     := .venv/bin
 STAMP   := .venv/.installed
 LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shards verify page pretrain features probe report bench lint test programs clean
+.PHONY: help install demo shards verify page listen pretrain features probe report bench lint test programs clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +44,9 @@ verify: install ## recount and rehash the shards in SHARDS
 
 page: install ## an HTML page to see and hear what SHARDS holds
 	$(BIN)/python -m sharding page "$$SHARDS" $(ARGS)
+
+listen: install ## a page to hear and see every augmentation: on FILE=song.mp3, or on music it makes itself
+	$(BIN)/python -m clmr.augment --page runs/listen $(if $(FILE),"$$FILE") $(ARGS)
 
 pretrain: install ## NT-Xent pretraining on SHARDS into RUN, NPROC processes
 	$(LAUNCH) train/pretrain.py --shards "$$SHARDS" --run "$$RUN" $(ARGS)

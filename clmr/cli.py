@@ -16,6 +16,11 @@ COMMANDS = {
     "embed": ("train.embed", "main", "Features of every window from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),
     "report": ("train.report", "main", "Loss curve and summary of a run."),
+    "augment": (
+        "clmr.augment.__main__",
+        "main",
+        "Hear and see every augmentation, on a recording or on made-up music.",
+    ),
     "cache": ("loaders.__main__", "cache", "List or clear the cache that remote shards are streamed through."),
     "bench": ("loaders.__main__", "bench", "How fast a folder of shards can be read."),
 }

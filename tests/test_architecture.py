@@ -28,17 +28,20 @@ CONFINED = {
     "soundfile": (
         *("sharding/decode.py", "sharding/opened.py", "sharding/probe.py"),  # recordings to PCM
         *("sharding/page/excerpt.py", "sharding/datasets/demo"),  # PCM to MP3
+        "clmr/augment/listen/",  # both ways
     ),
-    "soxr": ("sharding/decode.py",),
+    "soxr": ("sharding/decode.py", "clmr/augment/listen/"),
     "pyarrow": ("sharding/", "train/features.py"),
     "webdataset": ("loaders/webdataset.py",),
     "nvidia": ("loaders/dali.py",),
     "obstore": ("sharding/storage/objects.py",),
     "distributed": ("sharding/cluster.py",),
     "sklearn": ("clmr/metrics.py", "train/probe.py", "train/report.py"),
-    "click": ("clmr/cli.py", "sharding/__main__.py", "loaders/__main__.py", "train/"),
-    "torchaudio": ("sharding/datasets/gtzan.py",),
+    "click": ("clmr/cli.py", "clmr/augment/__main__.py", "sharding/__main__.py", "loaders/__main__.py", "train/"),
+    "torchaudio": ("sharding/datasets/gtzan.py", "clmr/augment/listen/pictures.py"),
     "tqdm": ("sharding/", "train/"),
+    "matplotlib": ("train/", "clmr/augment/listen/"),
+    "triton": ("clmr/augment/kernels/",),
     "scipy": (),
 }
 
