@@ -141,13 +141,9 @@ def test_a_pair_loader_resumes(streamed: Path) -> None:
 
 def test_states_of_other_backends_are_refused_both_ways(streamed: Path) -> None:
     with open_loader(streamed) as loader, open_loader(streamed, backend="torch") as other:
-        with pytest.raises(
-            ResumeError, match=r"of the backends torch, .* of the backend webdataset"
-        ):
+        with pytest.raises(ResumeError, match=r"of the backends torch, .* of the backend webdataset"):
             loader.load_state_dict(other.state_dict())
-        with pytest.raises(
-            ResumeError, match=r"of the backend webdataset, .* of the backends torch"
-        ):
+        with pytest.raises(ResumeError, match=r"of the backend webdataset, .* of the backends torch"):
             other.load_state_dict(loader.state_dict())
 
 
