@@ -65,6 +65,7 @@ bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.remote
 	$(BIN)/python -m benchmarks.opening
 	$(BIN)/python -m benchmarks.sharder
+	$(BIN)/python -m benchmarks.augment
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -72,7 +73,7 @@ lint: install ## ruff and mypy --strict
 	$(BIN)/mypy
 
 test: install programs lint ## lint, then every test; as root with apt it installs sox, ffmpeg, chromium and ceph
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 programs:
 	@sh tests/programs.sh

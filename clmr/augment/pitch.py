@@ -16,7 +16,7 @@ from clmr.augment.send import send
 from clmr.augment.tempo import search_offsets, stretch, tempo_plan
 from clmr.errors import ConfigError
 
-MOST_CENTS = 1200.0  # an octave: beyond it a window of the search could begin before the row
+MOST_CENTS = 1200.0  # an octave, which bounds how long a stretched row and how wide a sinc can be
 
 
 def pitch_shift(audio: Tensor, cents: Tensor, sample_rate: int) -> Tensor:
@@ -27,14 +27,14 @@ def pitch_shift(audio: Tensor, cents: Tensor, sample_rate: int) -> Tensor:
     Args:
         audio: shape ``[N, 1, T]``, float32 or float64.
         cents: hundredths of a semitone up, within +-1200, float64 on the host, shape ``[N]``; on a device they are
-            fetched, which waits for it. Below 0.02 cent a row is returned as it is.
-        sample_rate: samples per second, at least 1000.
+            fetched, which waits for it. Up to 0.02 cent a row is returned as it is.
+        sample_rate: samples per second, >= 1000.
 
     Returns:
         Shape ``[N, 1, T]``.
 
     Raises:
-        ConfigError: cents are not finite or beyond an octave.
+        ConfigError: cents are not finite or beyond an octave, or the sample rate is below 1000.
     """
     cents = cents.detach().cpu().double()
     if not bool((cents.abs() <= MOST_CENTS).all()):
@@ -45,12 +45,13 @@ def pitch_shift(audio: Tensor, cents: Tensor, sample_rate: int) -> Tensor:
     shifted = (p != q).nonzero().flatten()
     if len(shifted) == 0 or audio.shape[2] == 0:
         return audio.clone()
+    every = len(shifted) == len(cents)  # as in a chain, which leaves out the rest itself: no copies
     rows = send(shifted, audio.device)
-    some = audio[:, 0].index_select(0, rows)
+    some = audio[:, 0] if every else audio[:, 0].index_select(0, rows)
     plan = tempo_plan(factor[shifted], sample_rate, audio.shape[2])
     stretched = stretch(some, plan, search_offsets(some, plan))
-    out = resample(stretched, p[shifted], q[shifted], audio.shape[2])
-    return audio.index_copy(0, rows, out[:, None])
+    out = resample(stretched, p[shifted], q[shifted], audio.shape[2])[:, None]
+    return out if every else audio.index_copy(0, rows, out)
 
 
 @dataclass(frozen=True)

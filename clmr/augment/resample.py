@@ -3,7 +3,7 @@
 The ratio of a row is a fraction p / q, so output n stands at input n p / q, and the weights repeat after q outputs.
 The work is matrix products: of each period of q outputs, 32 neighbours at a time are one matrix of weights times the
 inputs around them, and the same 32 of all periods make one product, whose rows are the input read from every p-th
-sample on, without a copy.
+sample on, mostly without a copy.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ HALF = 48  # zero crossings of the sinc on each side
 ROLLOFF = 0.94  # cutoff, as a share of the lower of the two Nyquist frequencies
 WINDOW = (0.355768, 0.487396, 0.144232, 0.012604)  # Nuttall's with four terms; it ends in zeros
 BLOCK = 32  # neighbouring outputs that share a matrix of weights
-SHORTEST = (
-    128  # outputs of a period; several periods of a simpler fraction count as one, lest there be many thin blocks
-)
+# Outputs of a period at least: several periods of a simpler fraction count as one, lest products be thin and many.
+SHORTEST = 128
 
 
 def resample(audio: Tensor, p: Tensor, q: Tensor, frames: int) -> Tensor:
@@ -46,8 +45,8 @@ def resample(audio: Tensor, p: Tensor, q: Tensor, frames: int) -> Tensor:
         from clmr.augment.kernels import resample as kernels
 
         return kernels.resample(audio, p, q, frames)
-    # float64 where the user allows products of float32 to be less than that.
-    plain = audio.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+    # float64 where products of float32 are, or may be, of TF32 or bfloat16.
+    plain = audio.device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision in {"none", "ieee"}
     dtype = audio.dtype if plain else torch.float64
     ratios = list(zip(p.tolist(), q.tolist(), strict=True))
     steepest = max((inputs / outputs for inputs, outputs in ratios), default=1)
@@ -56,12 +55,11 @@ def resample(audio: Tensor, p: Tensor, q: Tensor, frames: int) -> Tensor:
     line = torch.zeros(length, dtype=dtype, device=audio.device)
     result = torch.empty(frames + BLOCK, dtype=dtype, device=audio.device)  # the last block may stand out
     out = audio.new_empty(len(audio), frames)
-    with torch.autocast(audio.device.type, enabled=False):
-        for row, (inputs, outputs) in enumerate(ratios):
-            line[lead : lead + audio.shape[1]] = audio[row]
-            times = -(-SHORTEST // outputs)
-            _resample_row(line, lead, inputs * times, outputs * times, result)
-            out[row] = result[:frames]
+    for row, (inputs, outputs) in enumerate(ratios):
+        line[lead : lead + audio.shape[1]] = audio[row]
+        times = -(-SHORTEST // outputs)
+        _resample_row(line, lead, inputs * times, outputs * times, result)
+        out[row] = result[:frames]
     return out
 
 
@@ -91,6 +89,7 @@ def _resample_row(line: Tensor, lead: int, p: int, q: int, out: Tensor) -> None:
         for at, start, w in zip(n[::BLOCK].tolist(), base.tolist(), weights.split(BLOCK, dim=1), strict=True):
             periods = -(-(frames - at) // q)
             windows = line.as_strided((periods, taps), (p, 1), start + lead - half)
+            # Autocast leaves alone what has an out=.
             torch.mm(windows, w, out=out.as_strided((periods, w.shape[1]), (q, 1), at))
 
 

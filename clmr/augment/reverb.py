@@ -54,9 +54,15 @@ def reverb(audio: Tensor, reverberance: Tensor, damping: Tensor, room_scale: Ten
     x = audio[:, 0]
     on = circle(x.shape[1], sample_rate, x.dtype)
     weight, unweight, allpass = _constants(x.shape[1], sample_rate, on, x.dtype, x.device)
-    spectrum = torch.fft.rfft(x * weight, on.n_fft)
+    spectrum = torch.fft.rfft(_two(x) * weight, on.n_fft)[: len(x)]
     wet: Tensor = _Wet.apply(spectrum, combs, allpass, on)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return torch.addcmul(x, torch.fft.irfft(wet, on.n_fft)[:, : x.shape[1]], unweight)[:, None]
+    ringing = torch.fft.irfft(_two(wet), on.n_fft)[: len(x), : x.shape[1]]
+    return torch.addcmul(x, ringing, unweight)[:, None]
+
+
+def _two(rows: Tensor) -> Tensor:
+    """A single row twice: alone, MKL's FFT rounds it otherwise than among others, with a copy it does not."""
+    return rows.expand(2, -1) if len(rows) == 1 else rows
 
 
 class _Wet(torch.autograd.Function):

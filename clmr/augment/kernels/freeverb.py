@@ -59,7 +59,7 @@ def _phasor(
     else:
         product = 4 * k * delay + n_fft // 2
         # inverse = 2^(32 + shift) / n_fft, rounded down to 31 bits, so this is the quotient; or one less where the rest
-        # is below n_fft / 2^14, which the polynomials bear.
+        # is nearly 0, and the angle then a little above pi / 4, which the polynomials bear.
         quarter = tl.umulhi(product, inverse) >> shift
         rest = product - quarter * n_fft
     part = (rest.to(tl.int32) - (n_fft // 2).to(tl.int32)).to(tl.float32)
@@ -114,8 +114,7 @@ def _finish(
 @triton.jit(do_not_specialize=["bins", "n_fft", "inverse", "shift"])
 def freeverb_kernel(
     spectrum: tl.tensor, out: tl.tensor, allpass: tl.tensor, delays: tl.tensor, numbers: tl.tensor,
-    bins: tl.tensor, n_fft: tl.tensor, inverse: tl.tensor, shift: tl.tensor,
-    turn: tl.tensor,
+    bins: tl.tensor, n_fft: tl.tensor, inverse: tl.tensor, shift: tl.tensor, turn: tl.tensor,
     block: tl.constexpr, combs: tl.constexpr, wide: tl.constexpr,
 ) -> None:  # fmt: skip
     """Bins k and n_fft / 2 - k of one row, for ``block`` neighbouring k up to n_fft / 4."""

@@ -37,7 +37,7 @@ LIMIT = tl.constexpr(1 << 30)  # further than any read of a program
 
 
 def resample_work(p: Tensor, q: Tensor, length: int, frames: int) -> Work:
-    """What :func:`resample` has to do at least: a multiply-add per tap, a row of ``length`` read, of ``frames`` written."""
+    """What :func:`resample` has to do at least: a multiply-add per tap; read ``length``, write ``frames`` a row."""
     return Work(memory=4.0 * len(p) * (length + frames), float32=2.0 * frames * int(_taps(p, q).sum()))
 
 

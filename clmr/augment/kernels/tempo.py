@@ -40,7 +40,6 @@ GROUPS = 32  # of lags
 PARTS = 8  # of the taps
 MOST_LAGS = 24  # of a thread; with more, registers run out
 UNROLL = 3  # of the turns over the taps, 9 at 22,050 Hz
-FRONT = 16  # zeros before a row of whole numbers, so that windows can be read from multiples of 16 bytes on
 BLOCK = 1024  # samples per program of the kernels that memory limits
 EXACT_BELOW = tl.constexpr(2.0**24)  # sums of whole numbers, in float32
 ROUND = tl.constexpr(1.5 * 2.0**52)  # added to a float64, it leaves no room for a fraction
@@ -93,20 +92,20 @@ def _search(
     group = tl.arange(0, groups)[:, None]
     part = tl.arange(0, parts)[None, :]
     four = tl.arange(0, 4)[None, None, :]
-    sums = ()
+    sums = tl.tuple(())
     for _ in tl.static_range(lags):
         sums += (tl.zeros([groups, parts], kind),)
     for turn in range(0, (overlap // 4 + parts - 1) // parts, unroll):
         for again in tl.static_range(unroll):
             tap = 4 * (parts * (turn + again) + part)
             there = tap < overlap  # beyond, zeros are compared with zeros
-            samples = ()
+            samples = tl.tuple(())
             for column in tl.static_range(lags // 4 + 1):
                 place = (lags * group + tap + 4 * column)[:, :, None] + four
                 samples += _columns(tl.load(window + place, mask=there[:, :, None], other=0.0).to(kind))
             for u in tl.static_range(4):
                 other = tl.load(tail + tap + u, mask=there, other=0.0).to(kind)
-                more = ()
+                more = tl.tuple(())
                 for lag in tl.static_range(lags):
                     difference = samples[lag + u] - other
                     more += (sums[lag] + difference * difference,)
@@ -114,7 +113,7 @@ def _search(
     # Four neighbouring lags of all groups at a time.
     index = tl.arange(0, 4 * groups)
     lag = lags * (index // 4) + index % 4 - shift
-    totals = ()
+    totals = tl.tuple(())
     least = tl.full([4 * groups], float("inf"), kind)
     for i in tl.static_range(0, lags, 4):
         joined = tl.join(tl.join(sums[i], sums[i + 2]), tl.join(sums[i + 1], sums[i + 3]))
@@ -150,12 +149,12 @@ def search_kernel(
     segment = 1
     while segment < own:
         start = tl.load(starts + segment)
-        shift = (start % 4).to(tl.int32)
+        shift = (start & 3).to(tl.int32)
         window = whole + tl.multiple_of(start - shift, 4)
         tail = whole + at + step
         lag, best, near = _search(window, tail, shift, slack, False, search, overlap, lags, groups, parts, unroll)
         if (near > 1) & (best >= EXACT_BELOW):
-            lag, best, near = _search(window, tail, shift, slack, True, search, overlap, lags, groups, parts, 1)
+            lag, _best, _near = _search(window, tail, shift, slack, True, search, overlap, lags, groups, parts, 1)
         tl.store(offsets + segment, lag)
         at = start + lag
         segment += 1
@@ -198,15 +197,17 @@ def search_offsets(audio: Tensor, plan: TempoPlan) -> Tensor:
     while (lags := 4 * triton.cdiv(plan.search + 3, 4 * groups)) > MOST_LAGS:
         groups *= 2
     turns = triton.cdiv(plan.overlap, 4 * PARTS)
-    # Zeros for all that may be read: of a window up to its last lag, of a tail up to the last sample of a segment.
-    width = triton.cdiv(FRONT + frames + groups * lags + plan.search + plan.segment, 16) * 16
+    # Zeros for all that may be read: half a search window before the row and up to three samples more, since windows
+    # are read from multiples of 16 bytes on; of a window up to its last lag, of a tail up to the end of a segment.
+    front = triton.cdiv(plan.search // 2 + 3, 16) * 16
+    width = triton.cdiv(front + frames + groups * lags + plan.search + plan.segment, 16) * 16
     peak = audio.abs().amax(dim=1).double()
     mantissa, _ = torch.frexp(peak)  # peak = mantissa 2^e, mantissa in [0.5, 1): the scale is 2^(BITS - e)
     scale = torch.where(peak > 0, mantissa / peak * 2.0**BITS, 1.0).clamp(max=1e300)
     whole = audio.new_empty(rows, width)
     offsets = torch.empty(rows, segments, dtype=torch.int64, device=audio.device)
     with torch.cuda.device_of(audio):  # a launch takes the current device's stream
-        whole_kernel[triton.cdiv(width, BLOCK), rows](audio.contiguous(), scale, whole, frames, width, FRONT, BLOCK)
+        whole_kernel[triton.cdiv(width, BLOCK), rows](audio.contiguous(), scale, whole, frames, width, front, BLOCK)
         search_kernel[rows,](
             whole,
             send(plan.starts, audio.device),
@@ -222,7 +223,7 @@ def search_offsets(audio: Tensor, plan: TempoPlan) -> Tensor:
             groups,
             PARTS,
             UNROLL,
-            FRONT,
+            front,
             num_warps=groups * PARTS // 32,
         )
     return offsets

@@ -120,6 +120,13 @@ def test_float32_is_near_float64() -> None:
     assert (pitch_shift(audio, cents, 22050) - reference).abs().max() < FLOAT32_PITCH
 
 
+def test_bfloat16_autocast_does_not_reach_it() -> None:
+    audio, cents = noise(2, 5000), cents_of(-300, 100)
+    expected = pitch_shift(audio, cents, 22050)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(pitch_shift(audio, cents, 22050), expected)
+
+
 def test_draws_its_range() -> None:
     keys = torch.from_numpy(make_keys(0, 0, range(20_000), (0,))[:, 0].copy())
     cents = Pitch().draw(keys)["cents"]

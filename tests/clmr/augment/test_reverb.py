@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +90,7 @@ def test_float32_is_near_float64_for_hard_signals() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_row_in_a_batch_equals_the_row_alone_in_any_order(dtype: torch.dtype) -> None:
-    audio, settings = noise(7, 5000).to(dtype), columns(*GRID[:4], *GRID[-3:])
+    audio, settings = noise(7, 59049).to(dtype), columns(*GRID[:4], *GRID[-3:])
     together = wet(audio, settings, 22050)
     assert together.dtype == dtype
     tolerance = FLOAT32_FFT if dtype == torch.float32 else FLOAT64
@@ -168,7 +169,8 @@ def test_gradients_of_the_audio() -> None:
     audio = noise(2, 12).double().requires_grad_()  # at this rate delays are 1 to 8 samples long
     settings = columns((100, 0, 0), (30, 60, 100))
     assert torch.autograd.gradcheck(lambda x: wet(x, settings, 200), audio)
-    assert torch.autograd.gradgradcheck(lambda x: wet(x, settings, 200) ** 2, audio)
+    one = audio[:1, :, :8].detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: wet(x, settings[:, :1], 200) ** 2, one)
 
 
 def test_what_inference_leaves_behind_can_be_trained_with() -> None:
@@ -232,3 +234,19 @@ def test_refuses_what_does_not_fit() -> None:
         Reverb(room_scale=(-1, 50))
     with pytest.raises(ConfigError, match="probability of reverb"):
         Reverb(probability=2)
+
+
+@pytest.mark.needs("module:triton")
+def test_kernel_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a kernel it stands in for the plain form, with the same result and gradient."""
+    settings = columns((20, 50, 70), (95, 0, 30))
+    audio = noise(2, 150).requires_grad_()
+    results = []
+    for chosen in (False, True):
+        # The package's attribute of that name is the function.
+        monkeypatch.setattr(import_module("clmr.augment.reverb"), "use_kernels", lambda _, chosen=chosen: chosen)
+        out = wet(audio, settings, 1000)
+        results.append((out.detach(), *torch.autograd.grad(out.square().sum(), audio)))
+    for plain, kernel in zip(*results, strict=True):
+        assert not torch.equal(kernel, plain)  # it was another computation
+        assert ratio_db(kernel, plain) > FLOAT32_DB

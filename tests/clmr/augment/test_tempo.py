@@ -36,7 +36,7 @@ def signal_to_error_db(got: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.needs("sox")
-@pytest.mark.parametrize("sample_rate", RATES)
+@pytest.mark.parametrize("sample_rate", [*RATES, 11025])
 def test_equals_sox(sample_rate: int, tmp_path: Path) -> None:
     """Segments chosen as sox does are its output; and nearly all are."""
     frames = 30_000
@@ -120,6 +120,7 @@ def test_a_row_in_a_batch_equals_the_row_alone() -> None:
 
 def test_lengths_and_constants() -> None:
     """82 ms, 12 ms in multiples of eight samples, 14.7 ms; frames / factor to the nearest."""
+    assert plan_of([1.1], 11025, 1).overlap == 136  # 132.3 + 4.5, less than a multiple of eight
     plan = plan_of([0.749154, 1.0, 1.33484], 22050, 59049)
     assert (plan.segment, plan.overlap, plan.search, plan.step) == (1808, 264, 324, 1544)
     assert plan.lengths.tolist() == [78821, 59049, 44237]
