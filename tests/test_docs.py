@@ -12,7 +12,7 @@ from tests.loaders.small_shards import recordings, write_shards
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
-    for path in (ROOT / "docs" / "loader.md", ROOT / "README.md")
+    for path in (ROOT / "docs" / "augmentations.md", ROOT / "docs" / "loader.md", ROOT / "README.md")
     for number, block in enumerate(
         re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     )
@@ -22,8 +22,9 @@ CROP = 20736  # samples, the encoder's at 8 kHz
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place,) = set(re.findall(r"\"(data/shards/\w+)\"", block))
-    tracks = recordings(96, shortest=CROP, longest=CROP + 100)
-    write_shards(tmp_path / place, tracks, tracks_per_shard=40, labels=("soft", "loud"))
+    for place in set(re.findall(r"\"(data/shards/\w+)\"", block)):
+        tracks = recordings(96, shortest=CROP, longest=CROP + 100)
+        write_shards(tmp_path / place, tracks, tracks_per_shard=40, labels=("soft", "loud"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("clmr.augment.recipe.REGISTERED", {})
     exec(compile(block, "a block of documentation", "exec"), {"__name__": "documentation"})  # noqa: S102 - our own text

@@ -10,6 +10,12 @@ FLOAT32_FILTER: Final = 1e-6  # a filter computed in float64, its result rounded
 FLOAT32_FFT: Final = 5e-6  # a filter computed by float32 FFTs
 FLOAT32_TRANSFER: Final = 5e-7  # a float32 transfer function, of a row's peak; its phases' rounding is multiplied by 50
 ROUNDED: Final = 2**-24  # a float64 result, rounded once
+FLOAT32_FADE: Final = 2e-7  # a cross-fade is one rounding or two, as the compiler likes
+FLOAT32_FADES: Final = 2**-23  # the same of samples within +-1, absolute: rounded three times
+FLOAT32_SINC: Final = 1e-6  # a float32 sum of 130 products with rounded weights, absolute
+FLOAT32_RESAMPLING: Final = 2e-6  # sums of some hundred products with weights rounded to float32
+FLOAT32_PITCH: Final = 2e-6  # the cross-fades and the resampling
+RIPPLE: Final = 1e-4  # of a resampling filter's pass band; its window's side lobes are 93 dB down
 FLOAT32_NETWORK: Final = 2e-3  # gradients of eleven float32 layers against float64
 
 # Decibels.
@@ -19,3 +25,12 @@ RESPONSE_DB: Final = 0.1  # a measured response against the stated transfer func
 TONE_DB: Final = 0.05  # steady-state level of a filtered sine
 
 SOX: Final = 1e-5  # relative; sox holds samples as 32-bit integers and some gains as float32
+SOX_TEMPO_DB: Final = 100.0  # ratio to the difference; sox rounds samples to 24 bits
+REVERB_FLOAT32_DB: Final = 88.0  # the same; an FFT's rounding grows where the damping of the circle is undone
+REVERB_FLOAT64_DB: Final = 120.0  # the same; sox computes in float32
+REVERB_WORST_DB: Final = 78.0  # the same, for clicks and tones in the worst corner of the settings
+STOPBAND_DB: Final = -90.0  # images and aliases of the resampling
+
+LOG_MEL_DB: Final = 0.5  # mean distance of a pitch shift to sox's, whose resampling filter is longer
+LOUDEST_TO_FLOOR_DB: Final = 80.0  # of that mean; what is 80 dB below the loudest band is not heard
+CENTS: Final = 3.0  # of the pitch of a shifted tone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -18,7 +18,14 @@ from clmr.augment.nearest import nearest
 from clmr.augment.presets import PRESETS
 from clmr.augment.send import send
 from clmr.augment.table import Table
+from clmr.augment.threads import run_alone
 from clmr.errors import ConfigError
+
+PIECE_ROWS = 48
+"""Rows of a batch that a thread of the CPU takes through all operations at a time."""
+
+FEWEST_ROWS = 16
+"""Fewer are not worth a thread: an operation of a few rows is all overhead."""
 
 CPU_ROWS = 32
 """Rows worked on at a time on the CPU: with more of them a row takes no less time, only more memory."""
@@ -118,12 +125,22 @@ class Chain:
         """
         return self.apply_(audio.clone(), table)
 
-    @torch.no_grad()
     def apply_(self, audio: Tensor, table: Table) -> Tensor:
         """:meth:`apply` in the memory of ``audio`` itself, for callers that need the crops no longer."""
         if audio.ndim != 3 or audio.shape[1] != 1 or audio.dtype not in {torch.float32, torch.float64}:
             raise ConfigError(f"audio must be float [N, 1, T], got {audio.dtype} {list(audio.shape)}")
         self._check(table, len(audio))
+        if audio.device.type == "cpu":
+            pieces = share(len(audio), torch.get_num_threads())
+            tables = ({name: values[rows] for name, values in table.items()} for rows in pieces)
+            run_alone([partial(self._work, audio[rows], part) for rows, part in zip(pieces, tables, strict=True)])
+        else:
+            with torch.no_grad():
+                self._work(audio, table)
+        return audio
+
+    def _work(self, audio: Tensor, table: Table) -> None:
+        """Take some rows through all operations."""
         with without_autocast(audio.device.type):
             for operation, names in zip(self.operations, self._columns, strict=True):
                 open_rows = table[f"{operation.name}.gate"].nonzero().flatten()
@@ -132,7 +149,6 @@ class Chain:
                     rows = send(chunk, audio.device)
                     result = operation.apply(audio.index_select(0, rows), columns, self.sample_rate)
                     audio.index_copy_(0, rows[:count], result[:count])
-        return audio
 
     def __call__(self, audio: Tensor, keys: Tensor) -> Tensor:
         """Draw and apply: audio ``[N, 1, T]`` and keys int64 ``[N]`` -> audio ``[N, 1, T]``."""
@@ -159,6 +175,13 @@ def without_autocast(device_type: str) -> AbstractContextManager[object]:
     if is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def share(rows: int, threads: int) -> list[slice]:
+    """Cut the rows of a batch into as many pieces for each thread, of :data:`PIECE_ROWS` at most."""
+    count = -(-rows // PIECE_ROWS)
+    count = max(1, min(-(-count // threads) * threads, rows // FEWEST_ROWS))
+    return [slice(rows * piece // count, rows * (piece + 1) // count) for piece in range(count)]
 
 
 def chunks(rows: Tensor, device: torch.device) -> Iterator[tuple[Tensor, int]]:

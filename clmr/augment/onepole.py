@@ -72,7 +72,7 @@ def first_order_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int
     sign = torch.where(high, -1.0, 1.0).double()
     b, pole = (1 + sign * c) / 2, -c
     delayed = b * (pole + sign)
-    if use_kernels(audio) and not (audio.requires_grad and torch.is_grad_enabled()):
+    if use_kernels(audio):
         from clmr.augment.kernels.onepole import first_order
 
         return first_order(audio, pole, b, delayed)

@@ -9,6 +9,7 @@ sample on, mostly without a copy.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ WINDOW = (0.355768, 0.487396, 0.144232, 0.012604)  # Nuttall's with four terms; 
 BLOCK = 32  # neighbouring outputs that share a matrix of weights
 # Outputs of a period at least: several periods of a simpler fraction count as one, lest products be thin and many.
 SHORTEST = 128
+
+MKLDNN: Any = torch.backends.mkldnn  # its annotations lack what its documentation names
 
 
 def resample(audio: Tensor, p: Tensor, q: Tensor, frames: int) -> Tensor:
@@ -46,7 +49,7 @@ def resample(audio: Tensor, p: Tensor, q: Tensor, frames: int) -> Tensor:
 
         return kernels.resample(audio, p, q, frames)
     # float64 where products of float32 are, or may be, of TF32 or bfloat16.
-    plain = audio.device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision in {"none", "ieee"}
+    plain = audio.device.type == "cpu" and MKLDNN.matmul.fp32_precision in {"none", "ieee"}
     dtype = audio.dtype if plain else torch.float64
     ratios = list(zip(p.tolist(), q.tolist(), strict=True))
     steepest = max((inputs / outputs for inputs, outputs in ratios), default=1)

@@ -16,12 +16,14 @@ def _triton_is_there() -> bool:
 
 
 def use_kernels(audio: Tensor) -> bool:
-    """Whether ``audio`` is worked on by Triton kernels: float32, on a CUDA device, and Triton is installed.
+    """Whether ``audio`` is worked on by Triton kernels: float32, on a CUDA device, no gradient, Triton installed.
 
-    Float64 is the reference and stays with plain PyTorch on every device. Kernel modules import Triton when they are
-    imported, so import them behind this check.
+    Kernels have no backward; where a gradient is wanted, plain PyTorch gives it. Float64 is the reference and stays
+    with plain PyTorch on every device. Kernel modules import Triton when they are imported, so import them behind this
+    check.
 
     Args:
         audio: the audio to work on, any shape.
     """
-    return audio.is_cuda and audio.dtype == torch.float32 and _triton_is_there()
+    wanted = torch.is_grad_enabled() and audio.requires_grad
+    return audio.is_cuda and audio.dtype == torch.float32 and not wanted and _triton_is_there()

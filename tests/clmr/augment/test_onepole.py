@@ -14,9 +14,7 @@ from clmr.augment import Filter, first_order_filter, onepole
 from clmr.augment.onepole import BLOCK, TILE, one_pole
 from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, tone
-from tests.tolerances import FLOAT32_FILTER, FLOAT64, TONE_DB
-
-RESPONSE_DB = 0.1  # between the measured and the stated transfer function
+from tests.tolerances import FLOAT32_FILTER, FLOAT64, RESPONSE_DB, TONE_DB
 
 
 @pytest.mark.parametrize("sample_rate", RATES)

@@ -14,11 +14,7 @@ from clmr.draw import make_keys
 from clmr.errors import ConfigError
 from tests.clmr.augment.music import music
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, sox, tone
-
-LOG_MEL_DB = 0.5  # mean distance to sox, whose resampling filter is longer
-LOUDEST_TO_FLOOR_DB = 80.0  # of that mean; what is 80 dB below the loudest band is not heard
-CENTS = 3.0
-FLOAT32_PITCH = 2e-6  # the cross-fades and the resampling
+from tests.tolerances import CENTS, FLOAT32_PITCH, LOG_MEL_DB, LOUDEST_TO_FLOOR_DB
 
 
 def cents_of(*values: float) -> Tensor:

@@ -14,9 +14,7 @@ from clmr.augment import Filter, sinc_filter
 from clmr.augment.sinc import _fft_length, _smooth_length, half_length
 from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, tone
-from tests.tolerances import FLOAT32_FFT, FLOAT64
-
-RESPONSE_DB = 0.1  # between the measured and the stated transfer function
+from tests.tolerances import FLOAT32_FFT, FLOAT64, RESPONSE_DB
 
 
 def julius_taps(cutoff: float, high: bool) -> npt.NDArray[np.float64]:

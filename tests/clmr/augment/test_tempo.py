@@ -14,9 +14,8 @@ from clmr.augment.tempo import BITS, TempoPlan, search_offsets, stretch, tempo_p
 from clmr.errors import ConfigError
 from tests.clmr.augment.music import music
 from tests.clmr.augment.signals import RATES, extremes, noise, sox, tone
+from tests.tolerances import FLOAT32_FADE, SOX_TEMPO_DB
 
-SOX_TEMPO_DB = 100.0  # sox rounds samples to 24 bits
-FLOAT32_FADE = 2e-7  # a cross-fade is one rounding or two, as the compiler likes
 FACTORS = (1.33484, 1.1225, 1.00058, 0.94387, 0.749154)  # of shifts of -500, -200, -1, 100 and 500 cents
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from clmr.augment.freeverb import Circle, Combs, comb_parameters
 from clmr.augment.kernels.freeverb import PAIRS, wet_spectrum
 from clmr.errors import ConfigError
+from tests.tolerances import FLOAT32_TRANSFER
 
 Complex = NDArray[np.complex128]
 
 # Relative to a row's largest value. The largest is a peak, where a rounding of the phases is multiplied by 50; measured
 # 2e-7 at most.
-FLOAT32_TRANSFER = 5e-7
 
 
 def corners() -> Combs:

@@ -11,9 +11,9 @@ from torch import Tensor
 from clmr.augment.kernels import onepole
 from clmr.augment.kernels.onepole import first_order
 from tests.clmr.augment.signals import extremes, noise
+from tests.tolerances import ROUNDED
 
 BLOCK, BLOCKS = 32, 2  # small, so that short rows have several segments, each with its warm-up
-ROUNDED = 2.0**-24  # relative to a row's largest value: the result is computed in float64 and rounded to float32
 POLES = torch.tensor([0.0, 0.3, -0.51, 0.944, -0.9999, 1.0], dtype=torch.float64)
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from clmr.augment import resample as plain
 from clmr.augment.kernels import resample as kernels
 from tests.clmr.augment.signals import extremes, noise, tone
+from tests.tolerances import FLOAT32_SINC
 
 # Relative to the largest sample: products and sums of 130 taps in float32, and weights rounded to it; measured 3e-7.
-FLOAT32_SINC = 1e-6
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +111,15 @@ def test_work_of_the_documented_view() -> None:
     work = kernels.resample_work(whole(267), whole(200), 78828, 59049)
     assert work.memory == pytest.approx(0.55e6, rel=0.01)
     assert work.float32 == 2 * 59049 * 2 * math.ceil(6 * 267 / 200)
+
+
+# The second program reads up to the last sample of its row, one further, two further; and one begins a sample early.
+@pytest.mark.parametrize(
+    ("p", "q", "length", "frames"), [(40, 32, 327, 256), (40, 32, 326, 256), (40, 32, 325, 256), (8, 64, 40, 64)]
+)
+def test_programs_at_the_ends_read_no_other_row(p: int, q: int, length: int, frames: int) -> None:
+    audio = torch.full((3, length), 1e30)
+    audio[1] = noise(1, length)[0, 0]
+    ratio = whole(p, p, p), whole(q, q, q)
+    got = kernels.resample(audio, *ratio, frames)[1:2]
+    assert worst(got, sums(audio[1:2], whole(p), whole(q), frames, 6)) < FLOAT32_SINC

@@ -14,8 +14,7 @@ from clmr.augment import tempo
 from clmr.augment.kernels import tempo as kernels
 from clmr.augment.tempo import TempoPlan, tempo_plan
 from tests.clmr.augment.signals import extremes, noise
-
-ROUNDED = 2.0**-23  # of samples within +-1: a cross-fade is rounded three times
+from tests.tolerances import FLOAT32_FADES
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +69,7 @@ def test_equals_the_loops() -> None:
         expected, signal = loops(audio, plan, row)
         assert offsets[row, : len(expected)].tolist() == expected
         assert (offsets[row, len(expected) :] == plan.search // 2).all()
-        assert np.abs(stretched[row, : len(signal)].numpy() - signal).max() < ROUNDED
+        assert np.abs(stretched[row, : len(signal)].numpy() - signal).max() < FLOAT32_FADES
         assert stretched[row, len(signal) :].count_nonzero() == 0
 
 
@@ -87,7 +86,7 @@ def test_equals_plain_pytorch_to_the_bit(
     offsets = kernels.search_offsets(audio, plan)
     assert torch.equal(offsets, tempo.search_offsets(audio, plan))
     stretched = kernels.stretch(audio, plan, offsets)
-    torch.testing.assert_close(stretched, tempo.stretch(audio, plan, offsets), rtol=0, atol=ROUNDED)
+    torch.testing.assert_close(stretched, tempo.stretch(audio, plan, offsets), rtol=0, atol=FLOAT32_FADES)
 
 
 def test_a_stretch_so_long_that_every_window_begins_before_the_row() -> None:
@@ -105,7 +104,7 @@ def test_extremes() -> None:
     assert torch.equal(offsets, tempo.search_offsets(audio, plan))
     assert (offsets[0, 1 : int(plan.count[0])] == 0).all()
     torch.testing.assert_close(
-        kernels.stretch(audio, plan, offsets), tempo.stretch(audio, plan, offsets), rtol=0, atol=ROUNDED
+        kernels.stretch(audio, plan, offsets), tempo.stretch(audio, plan, offsets), rtol=0, atol=FLOAT32_FADES
     )
 
 
