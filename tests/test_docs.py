@@ -27,4 +27,4 @@ def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.Monke
         write_shards(tmp_path / place, tracks, tracks_per_shard=40, labels=("soft", "loud"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("clmr.augment.recipe.REGISTERED", {})
-    exec(compile(block, "a block of documentation", "exec"), {"__name__": "documentation"})  # noqa: S102 - our own text
+    exec(compile(block, "a block of documentation", "exec", dont_inherit=True), {"__name__": "documentation"})  # noqa: S102 - our own text
