@@ -187,7 +187,7 @@ def _opened(place: Place, name: str) -> Iterator[pq.ParquetFile]:
 def _readable(place: Place, name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last of column names
         raise ShardError(
             f"{place.address(name)} cannot be read ({error}); run `python -m sharding build` again"
         ) from error
