@@ -21,8 +21,8 @@ LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s UNIT=%s NPROC=%s ARGS="--option value"\n' \
-	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(UNIT)' '$(NPROC)'
+	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s UNIT=%s NPROC=%s FILE=%s ARGS="--option value"\n' \
+	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(UNIT)' '$(NPROC)' '$(FILE)'
 
 install: $(STAMP) ## make .venv with everything in it; does nothing when up to date
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "pretrain": ("train.pretrain", "main", "NT-Xent pretraining."),
     "embed": ("train.embed", "main", "Features of every window from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),
+    "export": ("train.export", "main", "A trained encoder as one file: .pt, ONNX, safetensors."),
     "report": ("train.report", "main", "Loss curve and summary of a run."),
     "augment": (
         "clmr.augment.__main__",

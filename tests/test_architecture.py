@@ -42,6 +42,8 @@ CONFINED = {
     "tqdm": ("sharding/", "train/"),
     "matplotlib": ("train/", "clmr/augment/listen/"),
     "triton": ("clmr/augment/kernels/",),
+    "onnx": ("clmr/export.py",),
+    "onnxruntime": (),
     "scipy": (),
 }
 
