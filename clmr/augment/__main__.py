@@ -35,6 +35,10 @@ def main(file: Path | None, out: Path | None, page: Path | None, preset: str | N
         raise ConfigError("--out and --page exclude each other: files or one page; run the command twice for both")
     if file is None and start:
         raise ConfigError(f"--start {start:g} needs a FILE; the made-up music is taken whole")
+    if out is not None and not out.name:
+        raise ConfigError("--out needs a folder's name")
+    if page is not None and page.suffix not in {"", ".html"} and not page.is_dir():
+        raise ConfigError(f"--page {page}: give a name that ends in .html, or a folder")
     from clmr.augment.listen.examples import count_all, hear_all
     from clmr.augment.listen.folder import write_folder
     from clmr.augment.listen.page import write_page

@@ -34,8 +34,9 @@ DEVICE_ROWS = 256
 """Rows worked on at a time on a device: it is busy, and the memory an operation takes has a bound."""
 
 DEVICE_MULTIPLE = 32
-"""On a device the number of rows is rounded up to a multiple of this. How many rows are open is another number in
-every batch, and cuFFT makes a plan, and the allocator a block, for each number it has not seen."""
+"""On a device the number of rows is rounded up to a multiple of this, where they are few of a quarter of it. How many
+rows are open is another number in every batch, and cuFFT makes a plan, and the allocator a block, for each number it
+has not seen."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,10 @@ class Chain:
         for operation in self.operations:
             name = operation.name
             table[f"{name}.gate"] = draw.uniform(keys, f"{name}.gate") < operation.probability
-            table |= {f"{name}.{column}": values for column, values in operation.draw(keys).items()}
+            columns = operation.draw(keys)
+            if "gate" in columns:
+                raise ConfigError(f"{name} draws a parameter called gate, which means whether it is applied; rename it")
+            table |= {f"{name}.{column}": values for column, values in columns.items()}
         return table
 
     def apply(self, audio: Tensor, table: Table) -> Tensor:
@@ -128,7 +132,9 @@ class Chain:
     def apply_(self, audio: Tensor, table: Table) -> Tensor:
         """:meth:`apply` in the memory of ``audio`` itself, for callers that need the crops no longer."""
         if audio.ndim != 3 or audio.shape[1] != 1 or audio.dtype not in {torch.float32, torch.float64}:
-            raise ConfigError(f"audio must be float [N, 1, T], got {audio.dtype} {list(audio.shape)}")
+            raise ConfigError(f"audio must be float32 or float64 [N, 1, T], got {audio.dtype} {list(audio.shape)}")
+        if audio.requires_grad and torch.is_grad_enabled():
+            raise ConfigError("a chain gives no gradient: pass audio.detach(), or use the functions it is made of")
         self._check(table, len(audio))
         if audio.device.type == "cpu":
             pieces = share(len(audio), torch.get_num_threads())
@@ -199,5 +205,6 @@ def chunks(rows: Tensor, device: torch.device) -> Iterator[tuple[Tensor, int]]:
         return
     for chunk in rows.split(DEVICE_ROWS):
         if len(chunk):
-            filler = chunk[-1:].expand(-len(chunk) % DEVICE_MULTIPLE)
+            multiple = DEVICE_MULTIPLE if len(chunk) > 4 * DEVICE_MULTIPLE else DEVICE_MULTIPLE // 4
+            filler = chunk[-1:].expand(-len(chunk) % multiple)
             yield torch.cat([chunk, filler]), len(chunk)

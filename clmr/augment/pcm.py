@@ -19,5 +19,6 @@ def from_int16(pcm: Tensor) -> Tensor:
     """
     if pcm.dtype != torch.int16 or pcm.ndim < 1:
         raise ConfigError(f"PCM must be an int16 tensor [..., T], got {pcm.dtype} {list(pcm.shape)}")
+    audio = torch.empty(pcm.shape, dtype=torch.float32, device=pcm.device)  # in order, also where the PCM is a view
     # 1 / 32768 is a power of two: exact.
-    return pcm.reshape(-1, 1, pcm.shape[-1]).to(torch.float32).mul_(1 / 32768)
+    return torch.mul(pcm, 1 / 32768, out=audio).view(-1, 1, pcm.shape[-1])

@@ -17,5 +17,5 @@ def send(values: Tensor, device: torch.device) -> Tensor:
         return values
     if values.device.type == "cpu" and device.type == "cuda":
         # The caching allocator of pinned memory keeps the block until the copy is done.
-        values = values.pin_memory()
+        values = values.contiguous().pin_memory()
     return values.to(device, non_blocking=True)

@@ -8,6 +8,7 @@ each other, so each thread takes whole rows through everything instead, and they
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -27,17 +28,23 @@ def run_alone(pieces: Sequence[Callable[[], None]]) -> None:
     inference = torch.is_inference_mode_enabled()
 
     def call(piece: Callable[[], None]) -> None:
-        torch.set_num_threads(1)  # OpenMP keeps it for each thread that begins a parallel region, MKL for all
         with torch.inference_mode(mode=inference), torch.no_grad():  # both are the thread's own
             piece()
 
+    def call_alone(piece: Callable[[], None]) -> None:
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+        call(piece)
+
+    if threads == 1 or len(pieces) == 1 or not threading.main_thread().is_alive():  # at exit no thread can be started
+        for piece in pieces:
+            call(piece)
+        return
+    pool = _pool(os.getpid(), threads)
+    # OpenMP keeps the number for the thread that sets it; for MKL, and for threads yet to begin, it is everybody's.
+    torch.set_num_threads(1)
     try:
-        if threads == 1:
-            for piece in pieces:
-                call(piece)
-            return
-        pool = _pool(os.getpid(), threads)
-        futures = [pool.submit(call, piece) for piece in pieces]
+        futures = [pool.submit(call_alone, piece) for piece in pieces]
         wait(futures)
     finally:
         torch.set_num_threads(threads)

@@ -99,6 +99,8 @@ class Views:
         pairs, _, frames = pcm.shape
         audio = from_int16(pcm.transpose(0, 1)).to(dtype)  # view 0 of every track, then view 1
         if self.same:
+            if tables[0].keys() != tables[1].keys():
+                raise ConfigError(f"the tables differ in columns: {', '.join(tables[0].keys() ^ tables[1].keys())}")
             both = {column: torch.cat([values, tables[1][column]]) for column, values in tables[0].items()}
             self.first.apply_(audio, both)
         else:

@@ -2,8 +2,8 @@
 
 ``y[n] = direct x[n] + delayed w[n - 1]`` with ``w[n] = x[n] + pole w[n - 1]``.
 
-A program per row would leave most of a GPU idle: an H100 has 132 multiprocessors with room for 16 programs of 4 warps,
-2,112 at a time, and a chain hands over 32 to 256 rows. So a row is cut into segments of 4,096 samples, 15 of a view of
+A program per row would leave most of a GPU idle: an H100 has 132 multiprocessors with room for 4 programs each, 528
+at a time, and a chain hands over 32 to 256 rows. So a row is cut into segments of 4,096 samples, 15 of a view of
 59,049, a program each: 480 programs of 32 rows, 3,840 of 256. A segment needs what went before it only as far back as
 the pole remembers, so it starts ``warm-up`` samples early, from rest: as many as make ``|pole|^n`` fall below the
 rounding of float64. That is 1,024 samples or fewer, a quarter more to read, for cutoffs above 126 Hz at a rate of

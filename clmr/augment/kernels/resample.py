@@ -100,7 +100,7 @@ def resample_kernel(
     residue = first + tl.arange(0, lanes)
     whole = residue * p // q
     # Never 0, for the sake of sin(t) / t.
-    part = tl.maximum((residue * p - whole * q).to(tl.float32) / q.to(tl.float32), 1e-30)
+    part = tl.maximum(tl.div_rn((residue * p - whole * q).to(tl.float32), q.to(tl.float32)), 1e-30)
     # Places are counted from the first read of the program, so that they fit 32 bits however long the row is.
     start = period * p + first * p // q - (taps // 2 - 1)
     missing = tl.minimum(tl.maximum(-start, 0), LIMIT).to(tl.int32)

@@ -184,7 +184,7 @@ def stretch_kernel(
     fades = there & (segment > 0) & (within < overlap)
     at = tl.load(starts - 1, mask=fades, other=0) + tl.load(offsets - 1, mask=fades, other=0) + step + within
     before = tl.load(audio + at, mask=fades & (at >= 0) & (at < frames), other=0.0)
-    fade = within.to(tl.float32) / overlap
+    fade = tl.div_rn(within.to(tl.float32), 1.0 * overlap)
     y = tl.where(fades, before + fade * (here - before), here)
     tl.store(out + row * longest + place, y, mask=place < longest)
 
@@ -201,7 +201,7 @@ def search_offsets(audio: Tensor, plan: TempoPlan) -> Tensor:
     # are read from multiples of 16 bytes on; of a window up to its last lag, of a tail up to the end of a segment.
     front = triton.cdiv(plan.search // 2 + 3, 16) * 16
     width = triton.cdiv(front + frames + groups * lags + plan.search + plan.segment, 16) * 16
-    peak = audio.abs().amax(dim=1).double()
+    peak = torch.maximum(audio.amax(dim=1), -audio.amin(dim=1)).double()
     mantissa, _ = torch.frexp(peak)  # peak = mantissa 2^e, mantissa in [0.5, 1): the scale is 2^(BITS - e)
     scale = torch.where(peak > 0, mantissa / peak * 2.0**BITS, 1.0).clamp(max=1e300)
     whole = audio.new_empty(rows, width)

@@ -13,16 +13,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from clmr.errors import ConfigError
+
 Samples = npt.NDArray[np.float32]
 
 
 @contextmanager
-def together(folder: Path) -> Iterator[Path]:
+def together(folder: Path, listing: str | None = None) -> Iterator[Path]:
     """Give an empty folder within ``folder``; on success its files move up, on error nothing is left.
 
-    Files of the same names are replaced, others stay. A folder that had to be made goes again when the work fails.
+    A folder that had to be made goes again when the work fails.
+
+    Args:
+        folder: where the files appear; others stay.
+        listing: the name of a file that will list them, a name at the beginning of each line. Only what such a list of
+            earlier names is replaced. None replaces any file of the same name.
 
     Raises:
+        ConfigError: a file of the same name is somebody else's.
         OSError: with the name of ``folder`` where the system gives none, as for a full disk.
     """
     made = []
@@ -34,6 +42,8 @@ def together(folder: Path) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
+        if listing is not None:
+            _refuse_foreign(folder, staging, listing)
         for path in sorted(staging.iterdir()):
             path.replace(folder / path.name)
         staging.rmdir()
@@ -45,6 +55,19 @@ def together(folder: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and (error.filename is None or str(staging) in str(error.filename)):
             error.filename = str(folder)
         raise
+
+
+def _refuse_foreign(folder: Path, staging: Path, listing: str) -> None:
+    """Refuse to replace files that are not listed as written before."""
+    names = {path.name for path in staging.iterdir()}
+    found = folder / listing
+    lines = found.read_text(encoding="utf-8", errors="replace").splitlines() if found.is_file() else []
+    own = {line.split(" ", 1)[0] for line in lines} | {listing}
+    foreign = sorted(name for name in names - own if (folder / name).exists())
+    if foreign:
+        raise ConfigError(
+            f"{folder / foreign[0]} exists and was not written by this command: give another folder with --out"
+        )
 
 
 def write(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -80,7 +81,7 @@ def read_recording(path: Path, begin: float, longest: float) -> Recording:
         except soundfile.LibsndfileError as error:
             raise SourceError(
                 f"{path} cannot be read as sound ({error.error_string.strip(' .')}); "
-                f"try `ffmpeg -i {path} sound.wav` and give sound.wav"
+                f"if it is one, `ffmpeg -i {shlex.quote(str(path))} sound.wav` makes a file that can"
             ) from error
     _refuse_unusable(path, samples, rate, begin)
     mono = samples.mean(axis=1, dtype=np.float64)

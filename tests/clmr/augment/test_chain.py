@@ -115,13 +115,17 @@ def test_audio_shorter_than_the_delay() -> None:
 
 def test_pieces_of_a_batch() -> None:
     rows = torch.arange(100, 400)
-    assert [(len(piece), count) for piece, count in chunks(rows, META)] == [(256, 256), (64, 44)]
+    assert [(len(piece), count) for piece, count in chunks(rows, META)] == [(256, 256), (48, 44)]
     assert [count for _, count in chunks(rows, CPU)] == [32] * 9 + [12]
     assert list(chunks(rows[:0], META)) == list(chunks(rows[:0], CPU)) == []
     for device in (META, CPU):
         assert torch.equal(torch.cat([piece[:count] for piece, count in chunks(rows, device)]), rows)
     (piece, count), *_ = chunks(rows[:33], META)
-    assert (count, piece[32:].tolist()) == (33, [132] * 32)  # the last row, repeated
+    assert (count, piece[32:].tolist()) == (33, [132] * 8)  # the last row, repeated
+    assert {len(piece) for number in range(1, 1000) for piece, _ in chunks(torch.arange(number), META)} == {
+        *range(8, 129, 8),
+        *range(160, 257, 32),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,7 +218,7 @@ def test_refuses_what_does_not_fit() -> None:
         preset.with_probability({"gian": 0.5})
     with pytest.raises(ConfigError, match=r"probability of gain must be in \[0, 1\], got 1.5"):
         preset.with_probability({"gain": 1.5})
-    with pytest.raises(ConfigError, match=r"float \[N, 1, T\], got torch.int16"):
+    with pytest.raises(ConfigError, match=r"float32 or float64 \[N, 1, T\], got torch.int16"):
         preset(torch.zeros(2, 1, 10, dtype=torch.int16), keys(2))
     with pytest.raises(ConfigError, match="3 rows for 2 rows"):
         preset(torch.zeros(2, 1, 10), keys(3))

@@ -50,7 +50,9 @@ def test_a_sound_for_every_setting_and_a_picture_for_every_effect(folder: Path) 
     sounds = {f"{effect}-{level}.wav" for effect in EFFECTS for level in THREE}
     sounds |= {"before.wav", "polarity-on.wav"} | {f"chain-official-{view}.wav" for view in range(1, VIEWS + 1)}
     pictures = {f"{effect}.png" for effect in (*EFFECTS, "polarity", "chain-official")}
-    assert {path.name for path in folder.iterdir()} == sounds | pictures
+    assert {path.name for path in folder.iterdir()} == sounds | pictures | {"files.txt"}
+    listed = (folder / "files.txt").read_text().splitlines()
+    assert {line.split(" ")[0] for line in listed} == sounds | pictures
     assert all((folder / name).read_bytes().startswith(PNG) for name in pictures)
     assert {len(read(folder / name)) for name in sounds} == {RATE}
 

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from clmr.augment.listen.output import mp3, together, wav, write
+from clmr.errors import ConfigError
 
 
 def test_files_move_up_together_and_others_stay(tmp_path: Path) -> None:
@@ -57,3 +58,19 @@ def test_mp3_has_every_sample_in_its_place() -> None:
     samples, _ = soundfile.read(io.BytesIO(mp3(audio, 22050)), dtype="float32")
     assert len(samples) == len(audio)
     assert np.abs(samples - audio)[500:-500].max() < 0.02
+
+
+def test_only_what_was_written_before_is_replaced(tmp_path: Path) -> None:
+    def publish(text: bytes) -> None:
+        with together(tmp_path, "files.txt") as staging:
+            write(staging / "a.wav", text)
+            write(staging / "files.txt", b"a.wav the sound\n")
+
+    publish(b"first")
+    publish(b"second")
+    assert (tmp_path / "a.wav").read_bytes() == b"second"
+    (tmp_path / "files.txt").write_text("b.wav another\n")
+    with pytest.raises(ConfigError, match=r"a\.wav exists and was not written by this command: give another folder"):
+        publish(b"third")
+    assert (tmp_path / "a.wav").read_bytes() == b"second"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "files.txt"]
