@@ -54,7 +54,7 @@ def with_recipe(settings: PretrainSettings, run: Path) -> PretrainSettings:
         ResumeError: the run has checkpoints, and was begun with other views.
     """
     config = read_config(run) if checkpoints(run) else None
-    if settings.augment not in PRESETS:
+    if settings.recipe is None and settings.augment not in PRESETS:  # a training recipe brings the chain's text along
         settings = replace(settings, recipe=_recipe_text(settings.augment, config["settings"] if config else {}))
     if config is None:
         build_views(settings, sample_rate=22050)  # mistakes show before any shard is opened

@@ -13,6 +13,7 @@ import torch
 
 from clmr import SampleCNN
 from clmr.errors import ClmrError, ResumeError
+from clmr.loading import load_encoder as read_encoder
 from sharding.publish import publish, remove_orphans
 
 NAME = re.compile(r"step-[0-9]{8}\.pt")
@@ -98,17 +99,20 @@ def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN, 
 
     Args:
         run: a run folder, whose newest readable checkpoint is taken, or
-        checkpoint: one checkpoint file.
+        checkpoint: one file: a checkpoint, or weights that :func:`clmr.load_encoder` reads.
 
     Raises:
         ResumeError: there is none, or it does not fit the encoder of this version.
     """
     if (run is None) == (checkpoint is None):
         raise ResumeError("give a run folder or a checkpoint file, one of the two")
-    state = load(checkpoint) if checkpoint is not None else latest(run) if run is not None else None
+    if checkpoint is not None:
+        return read_encoder(str(checkpoint)), str(checkpoint)
+    assert run is not None
+    state = latest(run)
     if state is None:
         raise ResumeError(f"{run} holds no checkpoint; pretrain there first (train/pretrain.py --run {run})")
-    path = checkpoint if run is None else checkpoint_path(run, state["step"])
+    path = checkpoint_path(run, state["step"])
     try:
         encoder = SampleCNN(**state["encoder_config"])
         prefix = "encoder."

@@ -4,6 +4,7 @@
     torchrun --nproc-per-node 4 -- train/pretrain.py --shards data/shards/mtat --run runs/mtat --epochs 1000
     torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -- train/pretrain.py ...
     python train/pretrain.py --shards data/shards/demo --run runs/small --steps 600 --width 128   # a laptop
+    python train/pretrain.py --recipe table2-filter --run runs/filter                             # docs/recipes.md
 
 The same command again goes on from the newest checkpoint, after a kill -9 as after SIGTERM, at any number of processes.
 SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun itself reports 1 in both cases).
@@ -21,18 +22,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
 from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
+from sharding.format import SPLITS
 from sharding.publish import claimed, publish
 from train import checkpoint
 from train.augment_choice import log_draws, with_recipe
 from train.ceilings import Ceilings, gather, measure_ceilings
 from train.launch import DEVICES, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
+from train.recipe import find_recipe, with_options
 from train.runlog import RunLog
-from train.settings import PRECISIONS, PretrainSettings, check_resume, save_config
+from train.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, PretrainSettings, check_resume, save_config
 from train.trainer import Trainer
 
 LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
@@ -140,8 +144,13 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
 
 @click.command(context_settings={"show_default": True})
 @click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="NAME",
+    help="A run of the paper, by its name in train/recipes, or a TOML file; options given beside it override it.",
+)
+@click.option(
     "--shards",
-    required=True,
     multiple=True,
     help="Folder of shards, by path or URL. Several are mixed by weight: --shards A=0.7 B=0.3.",
 )
@@ -149,12 +158,18 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
 @click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
 @click.option("--epochs", type=int, help="Passes over the tracks.")
 @click.option("--steps", type=int, help="Optimiser steps, instead of --epochs.")
+@click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=["train"], help="May be repeated.")
 @click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
 @click.option("--batch-size", default=96, help="Pairs in a global batch, over all processes.")
 @click.option("--width", default=512, help="Length of the representation; 512 is the paper's encoder.")
 @click.option("--projection", default=128, help="Length of the projection the loss sees.")
 @click.option("--temperature", default=0.5, help="Temperature of NT-Xent.")
-@click.option("--learning-rate", default=3e-4, help="Of Adam.")
+@click.option("--learning-rate", default=3e-4, help="After the warm-up; lars takes values near 1.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", help="lars is for large batches.")
+@click.option("--weight-decay", default=0.0, help="Of all parameters with adam, of weight tensors alone with lars.")
+@click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", help="Learning rate after the warm-up.")
+@click.option("--warmup-epochs", default=0, help="Epochs over which the learning rate rises.")
+@click.option("--warmup-steps", default=0, help="The same in steps.")
 @click.option("--augment", default="paper", help="Augmentations: paper, official, crop, or the TOML file of a recipe.")
 @click.option(
     "--probability",
@@ -193,6 +208,7 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
 @one_line_errors()
 def main(
     run: Path,
+    recipe_name: str | None,
     shards: tuple[str, ...],
     more_shards: tuple[str, ...],
     checkpoint_every: int,
@@ -203,14 +219,19 @@ def main(
     **options: Any,
 ) -> None:
     """Pretrain an encoder without labels. The same command again goes on where it was."""
-    settings = PretrainSettings(shards=shards + more_shards, **options)
+    options["shards"] = shards + more_shards
+    source = click.get_current_context().get_parameter_source
+    given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
     with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
-        recipe, state = from_first(lambda: find_state(run, settings))
-        trainer = Trainer(replace(settings, recipe=recipe), place, state)
+        recipe = from_first(lambda: find_recipe(recipe_name, run)) if recipe_name is not None else None
+        settings = with_options(recipe, options, given)
+        chain, state = from_first(lambda: find_state(run, settings))
+        trainer = Trainer(replace(settings, recipe=chain), place, state)
         with trainer.loader:
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
-                save_config(run, trainer.config())
+                about = {"recipe": recipe.record(trainer.settings)} if recipe else {}
+                save_config(run, trainer.config() | about)
             with StopRequest() as stop:
                 stopped_by = train(trainer, run, checkpoint_every, stop, ceilings=ceilings)
         if place.first:

@@ -10,9 +10,12 @@ from typing import Any
 from clmr.errors import ConfigError, ResumeError
 from loaders.order.mixture import parse_mixture
 from loaders.settings import parse_size
+from sharding.format import SPLITS
 from sharding.publish import publish
 
 PRECISIONS = ("float32", "bf16", "float64")
+OPTIMIZERS = ("adam", "lars")
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,8 @@ class PretrainSettings:
 
     shards: tuple[str, ...]
     """Folders of shards, by path or URL; each may end in ``=weight``, its share of every batch."""
+    splits: tuple[str, ...] = ("train",)
+    """Splits of the shards to train on: train, valid, test."""
     sample_rate: int | None = None
     """Hz the shards must have: 22050, 16000 or 8000; None takes what they have."""
     batch_size: int = 96
@@ -36,11 +41,21 @@ class PretrainSettings:
     temperature: float = 0.5
     """tau of eq. 1; > 0."""
     learning_rate: float = 3e-4
-    """Of Adam, beta 0.9 and 0.999; 0 trains nothing but the batch-norm statistics."""
+    """Of Adam at its highest; LARS takes values near 1. 0 trains nothing but the batch-norm statistics."""
+    optimizer: str = "adam"
+    """adam, with beta 0.9 and 0.999, or lars (clmr/lars.py), for large batches."""
+    weight_decay: float = 0.0
+    """Of every parameter with adam (added to the gradient), of weight tensors alone with lars; >= 0."""
+    schedule: str = "constant"
+    """Learning rate after the warm-up: constant, or cosine, which falls to 0 at the end of the run."""
+    warmup_epochs: int = 0
+    """Epochs over which the learning rate rises linearly; give this or ``warmup_steps``."""
+    warmup_steps: int = 0
+    """The same in steps."""
     augment: str = "paper"
-    """Preset of clmr.augment, or the file of a recipe."""
+    """Preset of clmr.augment, or the file of a chain's recipe, or of the training recipe with an [augment] table."""
     recipe: str | None = None
-    """Text of that recipe; None for a preset."""
+    """Text of that chain's recipe; None for a preset."""
     probability: tuple[str, ...] = ()
     """Probabilities that differ from the chain's, such as ``pitch=0.8``."""
     seed: int = 0
@@ -75,6 +90,7 @@ class PretrainSettings:
     def loader_options(self) -> dict[str, Any]:
         """What the loader is asked for on top of batches and seed."""
         return {
+            "splits": self.splits,
             "backend": self.backend,
             "access": self.access,
             "window": self.window,
@@ -89,18 +105,33 @@ class PretrainSettings:
         }
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.steps is None):
-            raise ConfigError("give --epochs or --steps, one of the two")
-        if (self.epochs or 0) < 0 or (self.steps or 0) < 0:
-            raise ConfigError("--epochs and --steps are at least 0")
-        if self.batch_size < 2:
-            raise ConfigError(f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs")
-        if not self.temperature > 0:
-            raise ConfigError(f"--temperature {self.temperature}: must be greater than 0")
-        if not 0 <= self.learning_rate < float("inf"):
-            raise ConfigError(f"--learning-rate {self.learning_rate}: must be a number from 0 up")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"--precision {self.precision}: one of {', '.join(PRECISIONS)}")
+        infinity, known = float("inf"), set(self.splits) <= set(SPLITS)
+        for refused, reason in (
+            (not self.shards, "give --shards, or a --recipe that names them"),
+            ((self.epochs is None) == (self.steps is None), "give --epochs or --steps, one of the two"),
+            (min(self.epochs or 0, self.steps or 0) < 0, "--epochs and --steps are at least 0"),
+            (self.batch_size < 2, f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs"),
+            (not self.temperature > 0, f"--temperature {self.temperature}: must be greater than 0"),
+            (
+                not 0 <= self.learning_rate < infinity,
+                f"--learning-rate {self.learning_rate}: must be a number from 0 up",
+            ),
+            (not 0 <= self.weight_decay < infinity, f"--weight-decay {self.weight_decay}: must be a number from 0 up"),
+            (
+                min(self.warmup_epochs, self.warmup_steps) < 0 or (self.warmup_epochs and self.warmup_steps),
+                "give --warmup-epochs or --warmup-steps, one of the two, at least 0",
+            ),
+            (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
+            (self.precision not in PRECISIONS, f"--precision {self.precision}: one of {', '.join(PRECISIONS)}"),
+            (self.optimizer not in OPTIMIZERS, f"--optimizer {self.optimizer}: one of {', '.join(OPTIMIZERS)}"),
+            (self.schedule not in SCHEDULES, f"--schedule {self.schedule}: one of {', '.join(SCHEDULES)}"),
+            (
+                not self.splits or not known or len(set(self.splits)) < len(self.splits),
+                f"--split {' '.join(self.splits) or 'of nothing'}: one or more of {', '.join(SPLITS)}, each once",
+            ),
+        ):
+            if refused:
+                raise ConfigError(reason)
 
 
 # A longer run may go on from a shorter one, and shards may move; everything else decides the weights.
@@ -139,13 +170,20 @@ def read_config(run: Path) -> dict[str, Any]:
 def check_resume(run: Path, settings: PretrainSettings) -> None:
     """Refuse to go on in ``run``, which has checkpoints, with settings that would make other weights.
 
+    A run with a cosine cannot be prolonged or shortened: its learning rates were those of the length it was begun with.
+
     Raises:
         ResumeError: names the first setting that differs, both values and the remedy.
     """
-    saved, now = read_config(run)["settings"], asdict(settings)
-    for name in (field.name for field in fields(settings) if field.name not in FREE_ON_RESUME):
-        if saved.get(name) != now[name]:
-            raise ResumeError(
-                f"{run} was begun with {name} = {saved.get(name)}, not {now[name]}: "
-                "repeat that setting or give a new --run"
-            )
+    saved, now = read_config(run)["settings"], json.loads(json.dumps(asdict(settings)))
+    for field in fields(settings):
+        name = field.name
+        # A run begun before a setting existed was trained as its default says.
+        before = saved.get(name, list(field.default) if isinstance(field.default, tuple) else field.default)
+        length = saved.get("schedule") == "cosine" and name in {"epochs", "steps"}
+        if (name in FREE_ON_RESUME and not length) or before == now[name]:
+            continue
+        why = ", and its cosine ends there" if length else ""
+        raise ResumeError(
+            f"{run} was begun with {name} = {before}, not {now[name]}{why}: repeat that setting or give a new --run"
+        )

@@ -12,11 +12,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN
 from clmr.errors import ConfigError, ResumeError
+from clmr.lars import LARS, lars_groups
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from loaders.pairs import windows_of
 from train.augment_choice import build_views
 from train.launch import Place, from_first
+from train.schedule import build_schedule
 from train.settings import PretrainSettings
 
 
@@ -25,6 +27,13 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
     torch.manual_seed(settings.seed)
     encoder = SampleCNN(sample_rate=sample_rate, width=settings.width)
     return ContrastiveModel(encoder, Projector(settings.width, out=settings.projection))
+
+
+def build_optimizer(settings: PretrainSettings, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of all parameters of ``model``; its learning rate is set anew before every step."""
+    if settings.optimizer == "lars":
+        return LARS(lars_groups(model), settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def check_agreement(fingerprint: dict[str, Any]) -> None:
@@ -76,10 +85,11 @@ class Trainer:
         self.views = build_views(settings, self.loader.sample_rate)
         self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
         self.ranked = over_ranks(self.model, place)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
+        self.optimizer = build_optimizer(settings, self.model)
         self.step_count = 0
         steps = settings.steps if settings.steps is not None else (settings.epochs or 0) * len(self.loader)
         self.total = steps
+        self.schedule = build_schedule(settings, steps, len(self.loader))
         if state is not None:
             self._resume(state)
 
@@ -91,6 +101,8 @@ class Trainer:
         outcome = contrastive_output(z[0], z[1], self.settings.temperature)
         self.optimizer.zero_grad(set_to_none=True)
         outcome.loss.backward()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule(self.step_count)
         self.optimizer.step()
         self.step_count += 1
         return outcome.loss.detach(), outcome.accuracy.detach()

@@ -56,4 +56,6 @@ def test_foreign_tensors_are_not_a_checkpoint(tmp_path: Path) -> None:
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path, 3, {"model": {}, "encoder_config": {"sample_rate": 8000, "width": 16}})
     with pytest.raises(ResumeError, match="does not fit"):
+        load_encoder(tmp_path, None)
+    with pytest.raises(ResumeError, match=r"step-00000003\.pt holds no weights"):
         load_encoder(None, path)

@@ -124,7 +124,7 @@ def test_an_unfinished_dump_is_refused(features: Path, tmp_path: Path) -> None:
     [
         ([], "one of the three"),
         (["--run", "/nowhere"], "/nowhere holds no checkpoint"),
-        (["--checkpoint", "/nowhere.pt"], "/nowhere.pt does not exist"),
+        (["--checkpoint", "/nowhere.pt"], "/nowhere.pt is not a file"),
         (["--run", "a", "--baseline", "log-spectrum"], "one of the three"),
     ],
 )
