@@ -5,14 +5,14 @@ Algorithm and constants: Jezar at Dreampoint's Freeverb with the parameter mappi
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from clmr.augment.fft_length import fast_length
 from clmr.augment.send import send
 
 COMB_DELAYS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)  # samples at 44,100 Hz, in the largest room
@@ -42,6 +42,10 @@ class Combs:
     damping: Tensor
     """Pole p of ``g = (1 - p) / (1 - p z^-1)``, 0.2 to 0.5, float64, shape ``[N]``."""
 
+    def of_channel(self, channel: int) -> Combs:
+        """Those of channel 0 or 1 alone, delays of shape ``[N, 8]``."""
+        return replace(self, delays=self.delays[:, channel * COMBS : (channel + 1) * COMBS])
+
 
 def comb_parameters(reverberance: Tensor, damping: Tensor, room_scale: Tensor, sample_rate: int) -> Combs:
     """Sox's three percentages as the numbers that its comb filters run with.
@@ -58,7 +62,7 @@ def comb_parameters(reverberance: Tensor, damping: Tensor, room_scale: Tensor, s
     feedback = 1 - torch.exp((reverberance.double() - b) / (a * b))
     # The products are taken in sox's order: a delay that falls halfway between two samples rounds as it does there.
     scale = (room_scale.double() / 100 * 0.9 + 0.1) * (sample_rate * (1 / 44100))
-    lengths = torch.tensor(_spread(COMB_DELAYS, 1), dtype=torch.float64).flatten()
+    lengths = torch.tensor(_spread(COMB_DELAYS, 1), dtype=torch.float64, device="cpu").flatten()
     delays = (scale[:, None] * lengths + 0.5).long()
     return Combs(delays, feedback, damping.double() / 100 * 0.3 + 0.2)
 
@@ -97,7 +101,7 @@ class Circle:
     def power(self, delay: int | Tensor, bins: Tensor) -> Tensor:
         """``z^-delay`` at the points of the given numbers, complex128; delay and bins are integers and broadcast."""
         turns = (delay * bins % self.n_fft).double() / self.n_fft
-        size = self.radius ** torch.as_tensor(delay, dtype=torch.float64)
+        size = self.radius ** torch.as_tensor(delay, dtype=torch.float64, device=bins.device)
         return torch.polar(size.expand_as(turns).contiguous(), -2 * math.pi * turns)
 
 
@@ -112,20 +116,17 @@ def circle(frames: int, sample_rate: int, dtype: torch.dtype) -> Circle:
     """
     # Four times the longest delay D or more, so that radius^-D stays small.
     longest = (COMB_DELAYS[-1] + STEREO_SPREAD) * sample_rate / 44100
-    least = math.ceil(max(FFT_OVER_ROW * frames, 4 * longest) / 16)
-    # m divides a power of 30 exactly when it has no prime factor above 5; the 16 keeps powers of 3 from prevailing.
-    n_fft = 16 * next(m for m in itertools.count(least) if pow(30, m.bit_length(), m) == 0)
+    n_fft = fast_length(math.ceil(max(FFT_OVER_ROW * frames, 4 * longest)))
     return Circle(n_fft, 10 ** (-ALIAS_DB[dtype] / 20 / n_fft))
 
 
-@lru_cache(maxsize=8)
 def allpass_response(sample_rate: int, on: Circle) -> Tensor:
     """What follows the combs: the product of each channel's all-passes times the wet gain, over the channels averaged.
 
     Freeverb's all-pass is ``(1.5 z^-D - 1) / (1 - 0.5 z^-D)``, which is not quite one.
 
     Returns:
-        complex128, shape ``[2, on.bins]``, on the host; shared, not to be written to.
+        complex128, shape ``[2, on.bins]``, on the host.
     """
     with torch.inference_mode(mode=False):
         bins = torch.arange(on.bins, device="cpu")
@@ -137,11 +138,11 @@ def allpass_response(sample_rate: int, on: Circle) -> Tensor:
         return response
 
 
-# Bins k = COLUMNS a + b stand in a plane of rows a and columns b, because e^(j angle k) of all of them is then the
+# Bins k = PLANE_WIDTH a + b stand in a plane of rows a and columns b, because e^(j angle k) of all of them is then the
 # outer product of two short tables. Real and imaginary parts have planes of their own: division is slow in complex.
-COLUMNS = 256
+PLANE_WIDTH = 256
 PLANE_BYTES = 150_000  # the ten planes in use then stay in a core's second-level cache
-DEVICE_ROWS = 32  # where launches decide, not the cache
+DEVICE_BLOCK = 32  # rows at a time where launches decide, not the cache
 
 
 def wet_spectrum(spectrum: Tensor, combs: Combs, allpass: Tensor, on: Circle) -> Tensor:
@@ -149,29 +150,30 @@ def wet_spectrum(spectrum: Tensor, combs: Combs, allpass: Tensor, on: Circle) ->
 
     Args:
         spectrum: complex, shape ``[N, K]``, K = ``on.bins``: the FFT of rows weighted by ``radius^n``. No gradients.
-        combs: of each row, on the host.
-        allpass: :func:`allpass_response` with the dtype and on the device of the spectrum, shape ``[2, K]``.
+        combs: of each row, on the host; of both channels, or the 8 of one (see :meth:`Combs.of_channel`).
+        allpass: :func:`allpass_response` with the dtype and on the device of the spectrum, shape ``[2, K]``, or
+            ``[1, K]`` for one channel.
         on: where on the z-plane the bins lie.
 
     Returns:
         Complex, shape ``[N, K]``.
     """
     dtype, device = allpass.real.dtype, allpass.device
-    count, height = len(combs.delays), -(-on.bins // COLUMNS)
+    count, height = len(combs.delays), -(-on.bins // PLANE_WIDTH)
     tables = [send(table, device) for table in _tables(combs, height, on, dtype)]
     gains = send((-combs.feedback * (1 - combs.damping)).to(dtype)[:, None, None], device)
-    after = allpass.new_zeros(CHANNELS, height * COLUMNS)
+    after = allpass.new_zeros(len(allpass), height * PLANE_WIDTH)
     after[:, : on.bins] = allpass
     # For each channel: the parts (a, b) of its response and (b, -a).
-    afters = torch.stack([after.real, after.imag, after.imag, -after.real], dim=1).view(-1, 2, 1, height, COLUMNS)
+    afters = torch.stack([after.real, after.imag, after.imag, -after.real], dim=1).view(-1, 2, 1, height, PLANE_WIDTH)
 
-    block = DEVICE_ROWS
+    block = DEVICE_BLOCK
     if device.type == "cpu":
-        block = torch.get_num_threads() * max(1, PLANE_BYTES // (height * COLUMNS * dtype.itemsize))
+        block = torch.get_num_threads() * max(1, PLANE_BYTES // (height * PLANE_WIDTH * dtype.itemsize))
     block = min(block, count)
     out = torch.empty_like(spectrum)
-    work = afters.new_empty(9, block, height, COLUMNS)
-    transfer = allpass.new_empty(block, height, COLUMNS)
+    work = afters.new_empty(9, block, height, PLANE_WIDTH)
+    transfer = allpass.new_empty(block, height, PLANE_WIDTH)
     for first in range(0, count, block):
         rows = slice(first, min(first + block, count))
         planes = work[:, : rows.stop - first]
@@ -188,7 +190,7 @@ def wet_spectrum(spectrum: Tensor, combs: Combs, allpass: Tensor, on: Circle) ->
         torch.mul(parts, torch.div(gains[rows], size, out=size), out=loop)
 
         wet.zero_()
-        for channel in range(CHANNELS):
+        for channel in range(len(allpass)):
             total.zero_()
             for comb in outer[channel * COMBS : (channel + 1) * COMBS]:
                 # z^-D / (1 - g z^-D) = 1 / (z^D - g) = (x - j y) / (x^2 + y^2)
@@ -208,14 +210,14 @@ def _tables(combs: Combs, height: int, on: Circle, dtype: torch.dtype) -> tuple[
 
     Returns:
         The coarse factor's real and imaginary part, each ``[17, 1, N, height, 1]``; the fine factor's parts (c, s) and
-        (-s, c), each ``[17, 2, N, 1, COLUMNS]``; on the host.
+        (-s, c), each ``[17, 2, N, 1, PLANE_WIDTH]``; on the host. Of one channel 9 instead of 17.
     """
     # In float64 a whole number of steps of 2 pi / n_fft is right to 1e-12, without a reduction to one turn.
     delays = combs.delays.T.double()
     steps = torch.cat([delays, torch.ones_like(delays[:1])])[:, None, :, None, None] * (2 * math.pi / on.n_fft)
     sizes = torch.cat([on.radius**-delays, -on.radius * combs.damping[None]])[:, None, :, None, None]
-    coarse = steps * (COLUMNS * torch.arange(height, device="cpu"))[:, None]
-    fine = steps * torch.arange(COLUMNS, device="cpu")
+    coarse = steps * (PLANE_WIDTH * torch.arange(height, device="cpu"))[:, None]
+    fine = steps * torch.arange(PLANE_WIDTH, device="cpu")
     cos, sin = fine.cos().to(dtype), fine.sin().to(dtype)
     return (
         (sizes * coarse.cos()).to(dtype),

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from clmr.augment.augmentation import check_audio, check_parameter
 from clmr.augment.kernels.launch import use_kernels
 from clmr.augment.send import send
 from clmr.errors import ConfigError
@@ -60,11 +61,15 @@ def first_order_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int
         Filtered audio, shape ``[N, 1, T]``.
 
     Raises:
-        ConfigError: a cutoff is not above 0 Hz.
+        ConfigError: a shape or a dtype is not one of these, or a cutoff is not above 0 Hz.
     """
-    hz, high = hz.cpu().double(), high.cpu()
+    check_audio(audio, "first_order_filter")
+    hz = check_parameter("hz", hz, len(audio))
+    high = check_parameter("high", high, len(audio), torch.bool)
     if not bool((hz > 0).all()):
         raise ConfigError(f"cutoffs must be above 0 Hz, got {hz.min()}")
+    if audio.numel() == 0:
+        return audio.clone()
     # (tan a - 1) / (tan a + 1) = tan(a - pi / 4); at half the sample rate c = 1, A = 1.
     c = torch.where(hz < sample_rate / 2, torch.tan(math.pi * hz / sample_rate - math.pi / 4), 1.0)
     # (1 +- A) / 2 = b (1 +- z^-1) / (1 + c z^-1) with b = (1 +- c) / 2, that is, with w = x / (1 + c z^-1):
@@ -77,7 +82,7 @@ def first_order_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int
 
         return first_order(audio, pole, b, delayed)
     # Its impulse response is b, then after[n - 1] = b (-c +- 1) (-c)^(n - 1).
-    step = torch.arange(BLOCK)
+    step = torch.arange(BLOCK, device="cpu")
     powers = pole[:, None] ** step
     after = delayed[:, None] * powers
     # Within a block the filter is a triangular matrix: response[i, j] = what sample j hears of sample i.

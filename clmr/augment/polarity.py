@@ -7,11 +7,19 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from clmr.augment.augmentation import Columns, check_probability
+from clmr.augment.augmentation import Columns, check_audio, check_probability
 
 
 def invert_polarity(audio: Tensor) -> Tensor:
-    """``-audio``, shape ``[N, 1, T]``."""
+    """``-audio``.
+
+    Args:
+        audio: shape ``[N, 1, T]``, float32 or float64.
+
+    Raises:
+        ConfigError: the audio has another shape or dtype.
+    """
+    check_audio(audio, "invert_polarity")
     return -audio
 
 

@@ -48,7 +48,8 @@ def register(cls: Class) -> Class:
     """Let recipes name an augmentation of your own; a decorator of its class.
 
     The class is imported by the program that calls this, never by a recipe, so that a recipe from elsewhere can run
-    nothing. To train with one, register it and call ``train.pretrain.main`` in a script of your own.
+    nothing. To train with one, register it and call ``train.pretrain.main`` in a script of your own. A class may be
+    registered again, also where a notebook has defined it anew.
 
     Raises:
         ConfigError: it is no dataclass with the members of :class:`Augmentation` and a default for every field, or its
@@ -62,6 +63,12 @@ def register(cls: Class) -> Class:
         raise ConfigError(f"{cls.__name__} needs defaults for {', '.join(bare)}: a recipe may leave them out")
     if cls.name in {*BUILT_IN, *VIEWS, *WORDS}:
         raise ConfigError(f"{cls.__name__}.name = {cls.name!r} means something else in a recipe; choose another name")
+    before = REGISTERED.get(cls.name, cls)
+    if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ConfigError(
+            f"{cls.__name__}.name = {cls.name!r} is registered for {before.__module__}.{before.__qualname__}; "
+            "choose another name"
+        )
     REGISTERED[cls.name] = cls
     return cls
 

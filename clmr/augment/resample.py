@@ -82,7 +82,7 @@ def _resample_row(line: Tensor, lead: int, p: int, q: int, out: Tensor) -> None:
     inputs = torch.arange(-half, taps - half, device=line.device, dtype=line.dtype)[:, None]
     for first in range(0, min(q, frames), 16 * BLOCK):
         # Output n of the period stands at n p / q = whole + part / q; its block reads from base - half on.
-        n = torch.arange(first, min(first + 16 * BLOCK, q, frames))
+        n = torch.arange(first, min(first + 16 * BLOCK, q, frames), device="cpu")
         whole, part = n * p // q, n * p % q
         base = whole[::BLOCK]
         shift = (whole - base.repeat_interleave(BLOCK)[: len(n)]).to(line.dtype)

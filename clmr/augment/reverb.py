@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -10,15 +10,24 @@ import torch
 from torch import Tensor
 
 from clmr import draw
-from clmr.augment.augmentation import Columns, check_probability, check_range
-from clmr.augment.freeverb import Circle, Combs, allpass_response, circle, comb_parameters, wet_spectrum
+from clmr.augment.augmentation import Columns, check_audio, check_parameter, check_probability, check_range
+from clmr.augment.freeverb import CHANNELS, Circle, Combs, allpass_response, circle, comb_parameters, wet_spectrum
 from clmr.augment.kernels.launch import use_kernels
 from clmr.errors import ConfigError
 
 LOWEST_RATE = 200  # samples per second; below it the shortest delay of the smallest room rounds to none
+MOST_KEPT = 2**18  # points of an FFT whose constants are kept, 4 MB of them in float32, 8 in float64
 
 
-def reverb(audio: Tensor, reverberance: Tensor, damping: Tensor, room_scale: Tensor, sample_rate: int) -> Tensor:
+def reverb(
+    audio: Tensor,
+    reverberance: Tensor,
+    damping: Tensor,
+    room_scale: Tensor,
+    sample_rate: int,
+    *,
+    clamp: bool = False,
+) -> Tensor:
     """Add reverberation to each row: sox's ``reverb REVERBERANCE DAMPING ROOM_SCALE`` and then ``channels 1``.
 
     The filters are linear and do not change with time, so they act as one multiplication per frequency (see
@@ -32,16 +41,20 @@ def reverb(audio: Tensor, reverberance: Tensor, damping: Tensor, room_scale: Ten
         damping: percent, 0 to 100, shape ``[N]``: how much sooner the highs die away.
         room_scale: percent, 0 to 100, shape ``[N]``: size of the room, the distance between echoes.
         sample_rate: samples per second, 200 or more.
+        clamp: clip to +-1 where sox does, whose samples are integers: the input, and each of the two channels before
+            their mean is taken. Takes one more inverse FFT.
 
     The parameters are best on the host; from a device they are fetched, which waits for it.
 
     Returns:
-        Audio with its reverberation, shape ``[N, 1, T]``; may exceed +-1.
+        Audio with its reverberation, shape ``[N, 1, T]``; without ``clamp`` may exceed +-1.
 
     Raises:
         ConfigError: a shape, a dtype, a percentage or the sample rate is not one of these.
     """
-    _check_audio(audio, sample_rate)
+    check_audio(audio, "reverb")
+    if sample_rate < LOWEST_RATE:
+        raise ConfigError(f"reverb needs {LOWEST_RATE} samples per second or more, got {sample_rate}")
     rows = len(audio)
     combs = comb_parameters(
         _percent("reverberance", reverberance, rows),
@@ -51,13 +64,25 @@ def reverb(audio: Tensor, reverberance: Tensor, damping: Tensor, room_scale: Ten
     )
     if audio.numel() == 0:
         return audio.clone()
-    x = audio[:, 0]
-    on = circle(x.shape[1], sample_rate, x.dtype)
-    weight, unweight, allpass = _constants(x.shape[1], sample_rate, on, x.dtype, x.device)
-    spectrum = torch.fft.rfft(_two(x) * weight, on.n_fft)[: len(x)]
-    wet: Tensor = _Wet.apply(spectrum, combs, allpass, on)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    ringing = torch.fft.irfft(_two(wet), on.n_fft)[: len(x), : x.shape[1]]
-    return torch.addcmul(x, ringing, unweight)[:, None]
+    x = audio[:, 0].clamp(-1, 1) if clamp else audio[:, 0]
+    frames = x.shape[1]
+    on = circle(frames, sample_rate, x.dtype)
+    constants = _kept_constants if on.n_fft <= MOST_KEPT else _constants
+    weight, unweight, allpass = constants(sample_rate, on, x.dtype, x.device)
+    spectrum = torch.fft.rfft(_two(x) * weight[:frames], on.n_fft)[: len(x)]
+
+    def through(combs: Combs, allpass: Tensor) -> Tensor:
+        wet: Tensor = _Wet.apply(spectrum, combs, allpass, on)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return torch.addcmul(x, torch.fft.irfft(_two(wet), on.n_fft)[: len(x), :frames], unweight[:frames])
+
+    if not clamp:
+        return through(combs, allpass)[:, None]
+    # The response is that of the mean, so each channel alone is twice its share.
+    channels = [
+        through(combs.of_channel(c), CHANNELS * allpass[c : c + 1]).clamp_(-1, 1).div_(CHANNELS)
+        for c in range(CHANNELS)
+    ]
+    return (channels[0] + channels[1])[:, None]
 
 
 def _two(rows: Tensor) -> Tensor:
@@ -74,6 +99,9 @@ class _Wet(torch.autograd.Function):
         if use_kernels(spectrum.real):
             from clmr.augment.kernels import freeverb  # imports Triton
 
+            if len(allpass) == 1:  # the kernel is made for two channels: one stands there again and counts 0 times
+                combs = replace(combs, delays=combs.delays.repeat(1, CHANNELS))
+                allpass = torch.cat([allpass, torch.zeros_like(allpass)])
             return freeverb.wet_spectrum(spectrum, combs, allpass, on)
         return wet_spectrum(spectrum, combs, allpass, on)
 
@@ -84,30 +112,22 @@ class _Wet(torch.autograd.Function):
         return grad.conj(), None, None, None
 
 
-@lru_cache(maxsize=8)
-def _constants(
-    frames: int, sample_rate: int, on: Circle, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``radius^n`` and ``radius^-n`` of shape ``[T]`` and the response of the all-passes, where the audio is."""
+def _constants(sample_rate: int, on: Circle, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """``radius^n`` and ``radius^-n`` of shape ``[n_fft]`` and the response of the all-passes, where the audio is."""
     with torch.inference_mode(mode=False):
-        weight = on.radius ** torch.arange(frames, dtype=torch.float64, device="cpu")
+        weight = on.radius ** torch.arange(on.n_fft, dtype=torch.float64, device="cpu")
         allpass = allpass_response(sample_rate, on).to(dtype.to_complex())
-        # Waits for the device, once: all streams will read these.
+        # Waits for the device, for kept ones once: all streams will read these.
         return weight.to(dtype).to(device), (1 / weight).to(dtype).to(device), allpass.to(device)
 
 
-def _check_audio(audio: Tensor, sample_rate: int) -> None:
-    if audio.ndim != 3 or audio.shape[1] != 1 or audio.dtype not in {torch.float32, torch.float64}:
-        raise ConfigError(f"reverb takes float32 or float64 audio [N, 1, T], got {audio.dtype} {list(audio.shape)}")
-    if sample_rate < LOWEST_RATE:
-        raise ConfigError(f"reverb needs {LOWEST_RATE} samples per second or more, got {sample_rate}")
+# Rows of nearly one length share an FFT and so an entry; eight are 32 MB of float32, or 64 MB of float64.
+_kept_constants = lru_cache(maxsize=8)(_constants)
 
 
 def _percent(name: str, values: Tensor, rows: int) -> Tensor:
     """Float64 on the host, one per row, of a parameter that is what it should be."""
-    if values.shape != (rows,):
-        raise ConfigError(f"{name} must have one value per row of audio, [{rows}], got {list(values.shape)}")
-    values = values.detach().cpu().double()
+    values = check_parameter(name, values.detach(), rows)
     if not ((values >= 0) & (values <= 100)).all():
         raise ConfigError(f"{name} is a percentage from 0 to 100, got {values.min():g} to {values.max():g}")
     return values
@@ -135,7 +155,7 @@ class Reverb:
     """Draw whole percentages, low <= p < high, as the authors' code does."""
 
     clamp: bool = False
-    """Clip to +-1 afterwards, as sox does for the authors' code."""
+    """Clip to +-1 before, in each channel and so afterwards, as sox does for the authors' code."""
 
     def __post_init__(self) -> None:
         check_probability(self.name, self.probability)
@@ -157,5 +177,5 @@ class Reverb:
 
     def apply(self, audio: Tensor, columns: Columns, sample_rate: int) -> Tensor:
         """See :func:`reverb`."""
-        wet = reverb(audio, columns["reverberance"], columns["damping"], columns["room_scale"], sample_rate)
-        return wet.clamp(-1, 1) if self.clamp else wet
+        settings = columns["reverberance"], columns["damping"], columns["room_scale"]
+        return reverb(audio, *settings, sample_rate, clamp=self.clamp)

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from clmr.augment.augmentation import check_audio, check_parameter
+from clmr.augment.fft_length import fast_length
 from clmr.augment.send import send
 from clmr.errors import ConfigError
 
@@ -25,7 +27,7 @@ def sinc_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int, lowes
     ``f = hz / sample_rate``, w a symmetric Hann window, scaled to sum 1; ends repeated; high-pass = input - low-pass.
 
     Args:
-        audio: shape ``[N, 1, T]``.
+        audio: shape ``[N, 1, T]``, float32 or float64.
         hz: cutoff of each row in Hz, shape ``[N]``, on the host (values on a device are fetched, a wait). At or above
             half the sample rate the low-pass returns its input and the high-pass silence.
         high: bool, shape ``[N]``, on the host too: True for the high-pass.
@@ -36,11 +38,16 @@ def sinc_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int, lowes
         Filtered audio, shape ``[N, 1, T]``.
 
     Raises:
-        ConfigError: a cutoff is below ``lowest_hz``.
+        ConfigError: a shape or a dtype is not one of these, or a cutoff is below ``lowest_hz``.
     """
-    hz, high = hz.cpu().double(), high.cpu()
+    check_audio(audio, "sinc_filter")
+    hz = check_parameter("hz", hz, len(audio))
+    high = check_parameter("high", high, len(audio), torch.bool)
     if lowest_hz <= 0 or not bool((hz >= lowest_hz).all()):
-        raise ConfigError(f"cutoffs must be at or above lowest_hz > 0, got {hz.min()} and lowest_hz {lowest_hz}")
+        lowest = hz.min() if len(hz) else "none"
+        raise ConfigError(f"cutoffs must be at or above lowest_hz > 0, got {lowest} and lowest_hz {lowest_hz}")
+    if audio.numel() == 0:
+        return audio.clone()
     length, longest = audio.shape[2], half_length(lowest_hz, sample_rate)
     taps = send(_design(hz / sample_rate, high, longest).to(audio.dtype), audio.device)
     # Overlap-save: each FFT takes `size` samples, the last 2 longest of the piece before among them. Its circular
@@ -66,7 +73,7 @@ def sinc_filter(audio: Tensor, hz: Tensor, high: Tensor, sample_rate: int, lowes
 def _design(cutoff: Tensor, high: Tensor, longest: int) -> Tensor:
     """Taps of each row, shape ``[N, 2 longest + 1]``, float64; ``cutoff`` in units of the sample rate."""
     half = (ZEROS / cutoff / 2).floor().clamp(min=1)[:, None]  # 0 where nothing is filtered anyway
-    i = torch.arange(-longest, longest + 1, dtype=torch.float64)
+    i = torch.arange(-longest, longest + 1, dtype=torch.float64, device="cpu")
     window = (0.5 + 0.5 * torch.cos(math.pi * i / half)).masked_fill(i.abs() > half, 0)
     taps = window * torch.sinc(2 * cutoff[:, None] * i)
     taps = taps / taps.sum(dim=1, keepdim=True)
@@ -76,18 +83,4 @@ def _design(cutoff: Tensor, high: Tensor, longest: int) -> Tensor:
 def _fft_length(length: int, longest: int) -> int:
     """Samples per FFT: a power of two that the overlap fills by a quarter at most, or the whole signal if shorter."""
     size = 1 << (8 * longest - 1).bit_length()
-    return min(size, _smooth_length(length + 2 * longest))
-
-
-def _smooth_length(length: int) -> int:
-    """The least number >= ``length`` with no prime factor above 5: FFTs of such lengths are fast."""
-    best = 1 << (length - 1).bit_length()
-    five = 1
-    while five < best:
-        three = five
-        while three < best:
-            two = three << max(0, (-(-length // three) - 1).bit_length())
-            best = min(best, two)
-            three *= 3
-        five *= 5
-    return best
+    return min(size, fast_length(length + 2 * longest))

@@ -33,7 +33,7 @@ def table_from_rows(rows: Iterable[Mapping[str, Any]]) -> Table:
             ``view`` that the trainer logs beside them, are passed over.
 
     Raises:
-        ConfigError: a row has other columns than the first, or a value of another type.
+        ConfigError: a row has other columns than the first, or a value of another type or beyond 64 bits.
     """
     columns: dict[str, list[Any]] = {}
     for number, row in enumerate(rows, start=1):
@@ -47,8 +47,10 @@ def table_from_rows(rows: Iterable[Mapping[str, Any]]) -> Table:
             values = columns[name]
             if type(value) not in DTYPES or (values and type(value) is not type(values[0])):
                 raise ConfigError(f"row {number} of the table: {name} = {value!r} is of another type than its column")
+            if type(value) is int and not -(2**63) <= value < 2**63:
+                raise ConfigError(f"row {number} of the table: {name} = {value} does not fit the 64 bits of an integer")
             values.append(value)
-    return {name: torch.tensor(values, dtype=DTYPES[type(values[0])]) for name, values in columns.items()}
+    return {name: torch.tensor(values, dtype=DTYPES[type(values[0])], device="cpu") for name, values in columns.items()}
 
 
 def save_table(table: Table, path: Path | str) -> None:
@@ -57,8 +59,12 @@ def save_table(table: Table, path: Path | str) -> None:
     Path(path).write_text("".join(lines), encoding="utf-8")
 
 
-def load_table(path: Path | str) -> Table:
+def load_table(path: Path | str, view: int | None = None) -> Table:
     """Read what :func:`save_table` or the trainer wrote.
+
+    Args:
+        path: of the file.
+        view: only the rows that have this number as their ``view``, as the trainer's have; None takes all.
 
     Raises:
         ConfigError: the file is missing or holds something else; names the file and the line.
@@ -75,7 +81,10 @@ def load_table(path: Path | str) -> Table:
             raise ConfigError(f"{path} line {number} is not JSON ({error}); each line must hold one row") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{path} line {number} is not a JSON object, which a row of a table is")
-        rows.append(row)
+        if view is None or row.get("view") == view:
+            rows.append(row)
+    if not rows and view is not None:
+        raise ConfigError(f"{path} has no row of view {view}")
     try:
         return table_from_rows(rows)
     except ConfigError as error:

@@ -78,7 +78,7 @@ def tempo_plan(factor: Tensor, sample_rate: int, frames: int) -> TempoPlan:
     step = segment - overlap
     lengths = (frames / factor + 0.5).floor().long()
     count = -(-lengths // step)
-    s = torch.arange(int(count.max()), dtype=torch.float64)
+    s = torch.arange(int(count.max()), dtype=torch.float64, device="cpu")
     # sox reads half a search window of zeros before the row.
     starts = (factor[:, None] * (s * step) + 0.5).floor().long() - search // 2
     return TempoPlan(segment, overlap, search, frames, starts.masked_fill(s >= count[:, None], frames), count, lengths)
@@ -90,6 +90,10 @@ def search_offsets(audio: Tensor, plan: TempoPlan) -> Tensor:
     The least sum of squared differences over the overlap; of equal ones the first. Samples are compared as whole
     numbers of 19 bits below the peak of their row: every sum is then exact in float64, in any order and, once
     rounded, by FFT. So ties are ties, and neither the device nor the other rows of a batch can decide a match.
+
+    So what is 90 dB or more below the peak of the row is lost, and where that decides, a match may differ from sox's;
+    as each follows on the one before, so may those after it. Of 324 segments of white noise before music, all are
+    sox's where the noise is 60 dB below the music, some 200 at 70 dB and one in ten at 100 dB.
 
     Args:
         audio: shape ``[N, T]``.
@@ -113,7 +117,7 @@ def search_offsets(audio: Tensor, plan: TempoPlan) -> Tensor:
     size = -(-(plan.search + plan.overlap - 1) // 64) * 64  # no candidate wraps around, and such FFTs are fast
     box = torch.fft.rfft(scale.new_ones(plan.overlap), size).conj_physical_()
     found = torch.full_like(start, plan.search // 2)
-    alive = (plan.count > torch.arange(start.shape[1])[:, None]).sum(dim=1).tolist()
+    alive = (plan.count > torch.arange(start.shape[1], device="cpu")[:, None]).sum(dim=1).tolist()
     for s in range(1, start.shape[1]):
         place = (s - 1) % TOGETHER
         if place == 0:
@@ -165,7 +169,7 @@ class _Rows:
         before = plan.search // 2
         padded = F.pad(audio, (before, plan.search + plan.segment))
         self.samples = padded.view(-1)
-        first = torch.arange(len(audio))[:, None] * padded.shape[1] + before
+        first = torch.arange(len(audio), device="cpu")[:, None] * padded.shape[1] + before
         self.start = send(plan.starts + first, audio.device)
         """Where in ``samples`` the candidates of each segment begin, int64 ``[N, S]``."""
 

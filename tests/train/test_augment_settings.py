@@ -69,6 +69,19 @@ def test_the_first_batchs_draws_are_logged(shards: Path, tmp_path: Path) -> None
     assert [(row["track"], row["view"]) for row in rows] == [(t, v) for v in (0, 1) for t in batch.track.tolist()]
 
 
+def test_a_run_of_two_chains_is_replayed_view_by_view(begun: Path) -> None:
+    chains = json.loads((begun / "config.json").read_text(encoding="utf-8"))["augment"]
+    for view, name in enumerate(("first", "second")):
+        table = load_table(begun / SAMPLE, view=view)
+        expected = {operation["name"] for operation in chains[name]["operations"]}
+        assert {column.split(".")[0] for column in table} == expected
+    views = Views.recipe(ABLATION, 8000).with_probability({"filter": 0.75})
+    audio = torch.rand(len(table["filter.gate"]), 1, 3000) - 0.5
+    assert torch.equal(views.second.apply(audio, table)[~table["filter.gate"]], audio[~table["filter.gate"]])
+    with pytest.raises(ConfigError, match="has no row of view 2"):
+        load_table(begun / SAMPLE, view=2)
+
+
 def test_goes_on_without_the_file(shards: Path, begun: Path) -> None:
     recipe = str(begun.parent / "mine.toml")
     sample = (begun / SAMPLE).read_bytes()

@@ -154,8 +154,8 @@ def _tiles(q: Tensor, frames: int) -> Tensor:
     blocks = -(-q.clamp(max=frames) // LANES)
     chunks = -(-frames // (q * PERIODS))
     programs = blocks * chunks
-    row = torch.arange(len(q)).repeat_interleave(programs)
-    number = torch.arange(len(row)) - (programs.cumsum(0) - programs)[row]
+    row = torch.arange(len(q), device="cpu").repeat_interleave(programs)
+    number = torch.arange(len(row), device="cpu") - (programs.cumsum(0) - programs)[row]
     return torch.stack([row, number % blocks[row] * LANES, number // blocks[row] * PERIODS], dim=1)
 
 
@@ -168,11 +168,11 @@ def _tables(ratio: Tensor, taps: Tensor, most_taps: int) -> tuple[Tensor, Tensor
     """
     turn = math.pi * ROLLOFF * (1 / ratio).clamp(max=1)
     reach = HALF * ratio.clamp(min=1)
-    j = torch.arange(most_taps) + 1 - taps[:, None] // 2
+    j = torch.arange(most_taps, device="cpu") + 1 - taps[:, None] // 2
     angle, window_angle = j * turn[:, None], j * (math.pi / reach)[:, None]
     tables = torch.stack([angle.sin(), angle.cos(), window_angle.cos(), window_angle.sin()], dim=2)
     # sum_k a_k cos(k u) as a polynomial in cos u
     a0, a1, a2, a3 = WINDOW
-    window = torch.tensor([a0 - a2, a1 - 3 * a3, 2 * a2, 4 * a3], dtype=torch.float64) / math.pi
+    window = torch.tensor([a0 - a2, a1 - 3 * a3, 2 * a2, 4 * a3], dtype=torch.float64, device="cpu") / math.pi
     numbers = torch.cat([torch.stack([turn, math.pi / reach, reach], dim=1), window.expand(len(ratio), 4)], dim=1)
     return tables.float(), numbers.float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -91,3 +92,18 @@ def test_refuses_steps() -> None:
         Delay(ms=(200, 500), step_ms=70)
     with pytest.raises(ConfigError, match="low >= 0"):
         Delay(ms=(-50, 500))
+
+
+@pytest.mark.parametrize("settings", [{"ms": (200.5, 500.5)}, {"ms": (200.0, 500.0)}, {"step_ms": 50.0}])
+def test_refuses_fractions_of_a_millisecond(settings: dict[str, Any]) -> None:
+    """The column is int64, which they could not be."""
+    with pytest.raises(ConfigError, match=r"delay.ms and delay.step_ms must be whole numbers, got"):
+        Delay(**settings)
+
+
+@pytest.mark.parametrize("volume", [float("nan"), float("inf"), -1001.0])
+def test_refuses_volumes(volume: float) -> None:
+    with pytest.raises(ConfigError, match=r"^delay.volume must be within \+-1000, got"):
+        Delay(volume=volume)
+    with pytest.raises(ConfigError, match=r"^volume must be within \+-1000, got"):
+        delay(noise(2, 100), torch.tensor([1, 2]), volume)

@@ -12,7 +12,7 @@ from scipy import signal
 from torch import Tensor
 
 from clmr.augment.freeverb import (
-    COLUMNS,
+    PLANE_WIDTH,
     Circle,
     Combs,
     allpass_delays,
@@ -112,7 +112,9 @@ def test_spectrum_is_that_of_the_filters(sample_rate: int) -> None:
         assert relative_error(wet[index] / weight, expected) < 1e-7
 
 
-@pytest.mark.parametrize("bins", [2, COLUMNS - 1, COLUMNS, COLUMNS + 1, 3 * COLUMNS, 3 * COLUMNS + 1])
+@pytest.mark.parametrize(
+    "bins", [2, PLANE_WIDTH - 1, PLANE_WIDTH, PLANE_WIDTH + 1, 3 * PLANE_WIDTH, 3 * PLANE_WIDTH + 1]
+)
 def test_at_the_seams_of_its_planes(bins: int) -> None:
     on = Circle(2 * (bins - 1), 0.999)
     combs = comb_parameters(*percent((10, 0, 0), (100, 30, 60), (70, 100, 100)), 8000)

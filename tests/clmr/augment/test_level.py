@@ -164,3 +164,27 @@ def test_refuses_ranges() -> None:
         Gain(probability=1.1)
     with pytest.raises(ConfigError, match=r"noise.snr_db"):
         Noise(snr_db=(0, float("inf")))
+    with pytest.raises(ConfigError, match=r"gain.db must be a finite .* low >= -700, high <= 700, got \(-inf, 0\)"):
+        Gain(db=(float("-inf"), 0))
+    with pytest.raises(ConfigError, match=r"noise.snr_db must be a finite .* got \(-7000, 80\)"):
+        Noise(snr_db=(-7000, 80))
+
+
+@pytest.mark.parametrize("db", [float("nan"), float("inf"), float("-inf"), 700.1, -701.0])
+def test_refuses_decibels(db: float) -> None:
+    levels = torch.tensor([-6.0, db], dtype=torch.float64)
+    with pytest.raises(ConfigError, match=r"^db must be within \+-700 dB, got"):
+        gain(noise(2, 100), levels)
+    with pytest.raises(ConfigError, match=r"^snr_db must be within \+-700 dB, got"):
+        add_noise(noise(2, 100), levels, torch.arange(2))
+
+
+@pytest.mark.parametrize("db", [-700.0, 700.0])
+def test_the_last_decibels_are_numbers(db: float) -> None:
+    """Also of silence, and also as drawn."""
+    audio, keys = extremes(100), torch.arange(6)
+    for operation in (Gain(db=(db, db)), Noise(snr_db=(db, db)), Noise(snr_db=(-700, 700))):
+        changed = operation.apply(audio, operation.draw(keys), 8000)
+        assert changed.isfinite().all()
+        assert changed[0].count_nonzero() == 0
+        assert (changed[1] != audio[1]).any() or db == 700

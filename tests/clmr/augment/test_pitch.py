@@ -143,6 +143,33 @@ def test_clips_as_sox_does_where_asked() -> None:
     assert torch.equal(clipped, pitch_shift(audio, cents_of(300), 22050).clamp(-1, 1))
 
 
+def test_any_default_device() -> None:
+    audio, cents = noise(2, 3000), cents_of(-300, 100)
+    expected = pitch_shift(audio, cents, 8000)
+    with torch.device("meta"):
+        assert torch.equal(pitch_shift(audio, cents, 8000), expected)
+
+
+def test_gives_no_gradient_and_says_so() -> None:
+    audio = noise(1, 3000).requires_grad_()
+    for shift in (300.0, 0.0):
+        with pytest.raises(ConfigError, match=r"gives no gradient: call it under torch.no_grad\(\) or on audio.detach"):
+            pitch_shift(audio, cents_of(shift), 8000)
+    expected = pitch_shift(audio.detach(), cents_of(300), 8000)
+    with torch.no_grad():
+        assert torch.equal(pitch_shift(audio, cents_of(300), 8000), expected)
+
+
+def test_refuses_what_does_not_fit() -> None:
+    audio = noise(2, 100)
+    with pytest.raises(ConfigError, match=r"cents must have one value per row of audio, \[2\], got \[3\]"):
+        pitch_shift(audio, cents_of(0, 0, 0), 22050)
+    with pytest.raises(ConfigError, match=r"pitch_shift takes .* \[N, 1, T\], got torch.float32 \[2, 2, 100\]"):
+        pitch_shift(audio.expand(2, 2, 100), cents_of(0, 100), 22050)
+    with pytest.raises(ConfigError, match=r"pitch_shift takes float32 or float64 audio .* got torch.float16"):
+        pitch_shift(audio.half(), cents_of(0, 100), 22050)
+
+
 def test_refuses_more_than_an_octave() -> None:
     with pytest.raises(ConfigError, match=r"within \+-1200 cents, got 1201"):
         pitch_shift(noise(2, 100), cents_of(0, 1201), 22050)

@@ -229,3 +229,22 @@ def test_register_refuses_what_is_no_augmentation() -> None:
 
     with pytest.raises(ConfigError, match="Bare needs defaults for amount"):
         register(Bare)
+
+
+@pytest.mark.usefixtures("registered")
+def test_register_refuses_a_name_that_is_taken() -> None:
+    @dataclass(frozen=True)
+    class Other(Offset):
+        """Another class of the same name."""
+
+    with pytest.raises(ConfigError, match=r"Other.name = 'offset' is registered for .*test_recipe.Offset; choose"):
+        register(Other)
+    assert list(REGISTERED.values()) == [Offset]
+
+
+@pytest.mark.usefixtures("registered")
+def test_register_takes_the_same_class_again() -> None:
+    register(Offset)
+    anew = type("Offset", (Offset,), {"__module__": Offset.__module__, "__qualname__": Offset.__qualname__})
+    assert register(anew) is anew  # as where the cell of a notebook runs twice
+    assert list(REGISTERED.values()) == [anew]

@@ -134,3 +134,10 @@ def test_fractions_are_near_and_simple() -> None:
     p, q = nearest_ratio(tiny)
     assert (p[:3].tolist(), q[:3].tolist()) == ([1] * 3, [1] * 3)
     assert q.max() <= 43_300
+
+
+def test_any_default_device() -> None:
+    audio, wanted = noise(2, 900)[:, 0], torch.tensor([0.8, 1.25], dtype=torch.float64)
+    expected = resample(audio, *nearest_ratio(wanted), 800)
+    with torch.device("meta"):
+        assert torch.equal(resample(audio, *nearest_ratio(wanted), 800), expected)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from clmr.augment import first_order_filter
+from clmr.augment.freeverb import Circle
 from clmr.augment.reverb import Reverb, reverb
 from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, sox, tone
 from tests.tolerances import FLOAT32_FFT, FLOAT64, REVERB_FLOAT32_DB, REVERB_FLOAT64_DB, REVERB_WORST_DB
 
-# Decibels from the result down to its difference to sox's, for noise.
-
+MODULE = import_module("clmr.augment.reverb")  # the package's attribute of that name is the function
 CROPS = {22050: 59049, 16000: 43740, 8000: 20736}
 GRID = [
     *itertools.product((0, 50, 99, 100), (0, 100), (0, 100)),
@@ -187,6 +187,41 @@ def test_bfloat16_autocast_does_not_reach_it() -> None:
         assert torch.equal(wet(audio, settings, 8000), expected)
 
 
+def test_any_default_device() -> None:
+    audio, settings = noise(2, 3001), columns((50, 50, 50), (90, 0, 100))
+    expected = wet(audio, settings, 8000)
+    MODULE._kept_constants.cache_clear()
+    with torch.device("meta"):
+        assert torch.equal(wet(audio, settings, 8000), expected)
+
+
+def test_keeps_little_of_many_and_of_long_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, make, made = MODULE._kept_constants, MODULE._constants, []
+
+    def make_unkept(sample_rate: int, on: Circle, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+        made.append(on.n_fft)
+        constants: tuple[Tensor, ...] = make(sample_rate, on, dtype, device)
+        return constants
+
+    monkeypatch.setattr(MODULE, "_constants", make_unkept)
+    kept.cache_clear()
+    for frames in range(5000, 30_000, 1000):
+        wet(noise(1, frames), columns((50, 50, 50)), 8000)
+    assert kept.cache_info().currsize == kept.cache_info().maxsize == 8
+    largest = kept(8000, Circle(MODULE.MOST_KEPT, 1.0), torch.float64, torch.device("cpu"))
+    assert sum(part.nbytes for part in largest) < 9e6  # times 8
+    # Rows that differ by some samples share an entry, and what is longer leaves none.
+    before = kept.cache_info().misses
+    wet(noise(1, 12_345), columns((50, 50, 50)), 8000)
+    wet(noise(1, 12_346), columns((50, 50, 50)), 8000)
+    assert kept.cache_info().misses == before + 1
+    assert not made
+    wet(noise(1, 220_000), columns((50, 50, 50)), 8000)
+    assert len(made) == 1
+    assert made[0] > MODULE.MOST_KEPT
+    assert kept.cache_info().misses == before + 1
+
+
 def test_draws_percentages() -> None:
     drawn = Reverb().draw(torch.arange(5000))
     assert list(drawn) == ["reverberance", "damping", "room_scale"]
@@ -205,10 +240,11 @@ def test_draws_percentages() -> None:
 def test_applies_its_columns_and_clamps() -> None:
     audio, (reverberance, damping, room_scale) = noise(2, 3000), columns((100, 0, 50), (10, 20, 30))
     drawn = {"room_scale": room_scale, "damping": damping, "reverberance": reverberance}
-    expected = reverb(audio, reverberance, damping, room_scale, 8000)
+    expected, clipped = (reverb(audio, reverberance, damping, room_scale, 8000, clamp=clamp) for clamp in (False, True))
     assert torch.equal(Reverb().apply(audio, drawn, 8000), expected)
     assert expected.abs().max() > 1
-    assert torch.equal(Reverb(clamp=True).apply(audio, drawn, 8000), expected.clamp(-1, 1))
+    assert torch.equal(Reverb(clamp=True).apply(audio, drawn, 8000), clipped)
+    assert clipped.abs().max() <= 1
 
 
 def test_refuses_what_does_not_fit() -> None:
@@ -239,8 +275,7 @@ def test_kernel_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     audio = noise(2, 150).requires_grad_()
     results = []
     for chosen in (False, True):
-        # The package's attribute of that name is the function.
-        monkeypatch.setattr(import_module("clmr.augment.reverb"), "use_kernels", lambda _, chosen=chosen: chosen)
+        monkeypatch.setattr(MODULE, "use_kernels", lambda _, chosen=chosen: chosen)
         out = wet(audio, settings, 1000)
         results.append((out.detach(), *torch.autograd.grad(out.square().sum(), audio)))
     for plain, kernel in zip(*results, strict=True):

@@ -11,7 +11,7 @@ import torch
 from scipy import signal
 
 from clmr.augment import Filter, sinc_filter
-from clmr.augment.sinc import _fft_length, _smooth_length, half_length
+from clmr.augment.sinc import _fft_length, half_length
 from clmr.errors import ConfigError
 from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, tone
 from tests.tolerances import FLOAT32_FFT, FLOAT64, RESPONSE_DB
@@ -117,6 +117,13 @@ def test_refuses_cutoffs(hz: float, lowest: float) -> None:
 
 
 def test_fft_lengths() -> None:
-    smooth = {2**a * 3**b * 5**c for a in range(12) for b in range(8) for c in range(6)}
-    for length in range(1, 1000):
-        assert _smooth_length(length) == min(size for size in smooth if size >= length)
+    """A power of two for long signals; the whole signal with its ends, rounded up, for shorter ones."""
+    longest = half_length(200, 22050)
+    assert _fft_length(10**6, longest) == _fft_length(3215, longest) == 4096
+    assert _fft_length(1000, longest) == 1920
+    assert [_fft_length(length, longest) for length in (1118, 1119)] == [2000, 2048]
+
+
+def test_refuses_a_lowest_cutoff_also_for_no_rows() -> None:
+    with pytest.raises(ConfigError, match="got none and lowest_hz 0"):
+        sinc_filter(torch.empty(0, 1, 100), torch.empty(0), torch.empty(0, dtype=torch.bool), 8000, 0)

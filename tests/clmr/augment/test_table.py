@@ -57,12 +57,23 @@ def test_what_is_logged_beside_it_is_passed_over() -> None:
     assert table["gain.db"].tolist() == [0, -3]
 
 
+def test_torchs_default_device_does_not_matter() -> None:
+    with torch.device("meta"):
+        table = table_from_rows([{"gain.gate": True, "gain.db": -3.0}])
+    assert {values.device.type for values in table.values()} == {"cpu"}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ([{"gain.db": -3.0}, {"gain.dB": -3.0}], r"table.jsonl: row 2 .* differ in columns: gain.dB"),
         ([{"gain.db": -3.0}, {"gain.db": -3}], r"row 2 .* gain.db = -3 is of another type"),
         ([{"gain.db": "loud"}], r"row 1 .* gain.db = 'loud' is of another type"),
+        (
+            [{"noise.key": 1}, {"noise.key": 2**63}],
+            r"row 2 .* noise.key = 9223372036854775808 does not fit",
+        ),
+        ([{"noise.key": -(2**63) - 1}], r"row 1 .* does not fit the 64 bits of an integer"),
         ([3], r"table.jsonl line 1 is not a JSON object"),
     ],
 )

@@ -60,6 +60,30 @@ def test_equals_sox(sample_rate: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("sox")
+def test_matches_what_is_quiet_beside_the_peak(tmp_path: Path) -> None:
+    """White noise 60 dB below the music after it: 9 bits of it are compared."""
+    quiet, loud = noise(1, 15_000, seed=5), music(0, 8000, 5000)
+    quiet *= 1e-3 * loud.abs().max() / quiet.abs().max()
+    audio = torch.cat([quiet, loud], dim=2)
+    for factor in FACTORS:
+        got, _ = tempo(audio, factor, 8000)
+        expected = sox(audio, 8000, tmp_path, "tempo", str(factor))[0, 0]
+        inside = int(15_000 / factor) - 656  # a segment
+        assert (got - expected)[:inside].abs().max() < 0.01 * quiet.abs().max()
+
+
+def test_any_default_device() -> None:
+    """What is small and on the host stays there."""
+    audio = noise(2, 5000)[:, 0]
+    plan = plan_of([0.8, 1.25], 8000, 5000)
+    expected = stretch(audio, plan, search_offsets(audio, plan))
+    factors = torch.tensor([0.8, 1.25], dtype=torch.float64)
+    with torch.device("meta"):
+        plan = tempo_plan(factors, 8000, 5000)
+        assert torch.equal(stretch(audio, plan, search_offsets(audio, plan)), expected)
+
+
+@pytest.mark.needs("sox")
 def test_breaks_ties_as_sox_does(tmp_path: Path) -> None:
     """Silence, a constant, a square wave, clicks and the Nyquist tone: many positions are equally good."""
     for audio in extremes(10_000)[:5, None]:
