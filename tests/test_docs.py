@@ -10,9 +10,11 @@ import pytest
 from tests.loaders.small_shards import recordings, write_shards
 
 ROOT = Path(__file__).resolve().parent.parent
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("augmentations", "checkpoints", "loader"))]
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
-    for path in (*(ROOT / "docs" / f"{name}.md" for name in ("augmentations", "checkpoints", "loader")), ROOT / "README.md")
+    for path in RUN
     for number, block in enumerate(
         re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     )
@@ -30,6 +32,6 @@ def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.Monke
     exec(compile(block, "a block of documentation", "exec", dont_inherit=True), {"__name__": "documentation"})  # noqa: S102 - our own text
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
 def test_no_place_was_left_to_fill_in(path: Path) -> None:
     assert not re.findall(r"@[A-Z]+@|TODO|XXX|\bTBD\b", path.read_text("utf-8"))
