@@ -13,6 +13,8 @@ COMMANDS = {
     "ls": ("sharding.__main__", "ls", "What a folder of shards holds."),
     "page": ("sharding.__main__", "page", "A page to see and hear what a folder of shards holds."),
     "pretrain": ("train.pretrain", "main", "NT-Xent pretraining."),
+    "cpc": ("train.cpc", "main", "Contrastive predictive coding, the paper's self-supervised baseline."),
+    "supervised": ("train.supervised", "main", "The supervised SampleCNN, end to end on labels."),
     "embed": ("train.embed", "main", "Features of every window from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),
     "export": ("train.export", "main", "A trained encoder as one file: .pt, ONNX, safetensors."),

@@ -73,11 +73,11 @@ class Block(nn.Sequential):
         """Child ``1``."""
         return cast("GlobalBatchNorm1d", self[1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[N, C_in, 1, T]`` -> ``[N, C_out, 1, T / pool]``."""
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
+        """``[N, C_in, 1, T]`` -> ``[N, C_out, 1, T / pool]``; for ``groups`` see :class:`SampleCNN`."""
         weight, bias = self.conv.weight.unsqueeze(2), self.bias
         if self.norm.training:
-            y = self.norm(F.conv2d(x, weight, padding=(0, 1)), offset=bias)
+            y = self.norm(F.conv2d(x, weight, padding=(0, 1)), offset=bias, groups=groups)
         else:
             scale, shift = self.norm.fold()
             folded = (weight * scale[:, None, None, None]).to(x.dtype), (bias * scale + shift).to(x.dtype)
@@ -100,29 +100,35 @@ class Stem(Block):
         super().__init__(1, channels_out, STEM, pool=1)
         self.conv.stride, self.conv.padding = (STEM,), (0,)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[N, 1, T]`` -> ``[N, C_out, 1, T / 3]``."""
-        rows = x.shape[0]
-        samples = F.pad(x.reshape(-1, STEM), (0, 1), value=1)  # [M, 4]: three samples and a 1, which carries the bias
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
+        """``[N, 1, T]`` -> ``[N, C_out, 1, T / 3]``; for ``groups`` see :class:`SampleCNN`."""
+        rows, groups = x.shape[0], groups if self.norm.training else 1
+        # [G, M, 4]: three samples and a 1, which carries the bias
+        samples = F.pad(x.reshape(groups, -1, STEM), (0, 1), value=1)
         weight = torch.cat([self.conv.weight[:, 0], self.bias[:, None]], dim=1)  # [C, 4]
         moments = self._moments(samples, weight) if self.norm.training else None
         scale, shift = self.norm.fold(moments)
-        weight = weight * scale[:, None] + F.pad(shift[:, None], (STEM, 0))
-        y = (samples @ weight.to(x.dtype).T).relu_()
-        return y.view(rows, 1, -1, y.shape[1]).permute(0, 3, 1, 2)
+        weight = weight * scale[..., None] + F.pad(shift[..., None], (STEM, 0))  # [G, C, 4], or [C, 4] in evaluation
+        y = (samples @ weight.to(x.dtype).mT).relu_()
+        return y.view(rows, 1, -1, y.shape[-1]).permute(0, 3, 1, 2)
 
     def _moments(self, samples: Tensor, weight: Tensor) -> Moments:
         """The moments of the convolution's output, over all ranks, also into the running statistics."""
         # float64, because neighbouring samples are nearly equal and the filters take their differences.
-        samples, weight = samples.double(), weight.double()
-        n = torch.full((1,), len(samples), dtype=torch.float64, device=samples.device)
-        second = samples.T @ samples / n  # [4, 4]: E[x x^T], and E[x] in the last row
-        mean = second[-1]
-        covariance = second - mean[:, None] * mean  # the last row and column are 0: a bias does not vary
-        variance = (weight @ covariance * weight).sum(dim=1).clamp(min=0)
-        moments = over_ranks(Moments(n, weight @ mean, variance))
+        groups = [_moments_of_product(group, weight.double()) for group in samples.double()]
+        moments = over_ranks(Moments(*map(torch.stack, zip(*groups, strict=True))))
         self.norm.track(moments)
         return moments
+
+
+def _moments_of_product(samples: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Number ``[1]``, mean ``[C]`` and variance ``[C]`` of the rows of ``[M, 4]`` samples times ``[C, 4]`` weights."""
+    n = torch.full((1,), len(samples), dtype=torch.float64, device=samples.device)
+    second = samples.T @ samples / n  # [4, 4]: E[x x^T], and E[x] in the last row
+    mean = second[-1]
+    covariance = second - mean[:, None] * mean  # the last row and column are 0: a bias does not vary
+    variance = (weight @ covariance * weight).sum(dim=1).clamp(min=0)
+    return n, weight @ mean, variance
 
 
 class SampleCNN(nn.Module):
@@ -156,8 +162,14 @@ class SampleCNN(nn.Module):
             *map(Block, [stem, *channels[:-1]], channels, [*pools, 3], [*pools, 1]),
         )
 
-    def forward(self, audio: Tensor) -> Tensor:
-        """Encode crops."""
+    def forward(self, audio: Tensor, groups: int = 1) -> Tensor:
+        """Encode crops.
+
+        Args:
+            audio: shape ``[N, 1, crop_frames(sample_rate)]``.
+            groups: parts of equal size, one after the other in N, whose batch statistics are taken apart in training.
+                Results and running statistics are those of a call for each part, in that order.
+        """
         if audio.ndim != 3 or audio.shape[1:] != (1, self.crop_frames):
             raise ConfigError(
                 f"the {self.sample_rate} Hz encoder takes audio of shape [N, 1, {self.crop_frames}], got "
@@ -165,5 +177,9 @@ class SampleCNN(nn.Module):
             )
         if not audio.is_floating_point():
             raise ConfigError(f"the encoder takes float audio in +-1, got {audio.dtype}; see clmr.augment.from_int16")
-        features: Tensor = self.sequential(audio)
-        return features.flatten(1)
+        if groups < 1 or len(audio) % groups:
+            raise ConfigError(f"groups must divide the {len(audio)} crops into equal parts, got {groups}")
+        x = audio
+        for block in self.sequential:
+            x = block(x, groups=groups)
+        return x.flatten(1)

@@ -16,6 +16,7 @@ FLOAT32_SINC: Final = 1e-6  # a float32 sum of 130 products with rounded weights
 FLOAT32_RESAMPLING: Final = 2e-6  # sums of some hundred products with weights rounded to float32
 FLOAT32_PITCH: Final = 2e-6  # the cross-fades and the resampling
 RIPPLE: Final = 1e-4  # of a resampling filter's pass band; its window's side lobes are 93 dB down
+FLOAT32_LOSS: Final = 4e-6  # gradients of a float32 loss; a logit near 10 is rounded by 6e-7
 FLOAT32_NETWORK: Final = 2e-3  # gradients of eleven float32 layers against float64
 
 # Decibels.

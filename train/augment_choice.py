@@ -14,7 +14,7 @@ from clmr.errors import ConfigError, ResumeError
 from loaders import Batch
 from sharding.publish import publish
 from train.checkpoint import checkpoints
-from train.settings import PretrainSettings, read_config
+from train.settings import PretrainSettings, read_pretraining
 
 GUIDE = "docs/augmentations.md"
 SAMPLE = "augment.jsonl"  # in the run's folder: what the first batch's views were made with
@@ -53,7 +53,7 @@ def with_recipe(settings: PretrainSettings, run: Path) -> PretrainSettings:
         ConfigError: it is neither a preset nor a file, or no views can be made of it.
         ResumeError: the run has checkpoints, and was begun with other views.
     """
-    config = read_config(run) if checkpoints(run) else None
+    config = read_pretraining(run) if checkpoints(run) else None
     if settings.recipe is None and settings.augment not in PRESETS:  # a training recipe brings the chain's text along
         settings = replace(settings, recipe=_recipe_text(settings.augment, config["settings"] if config else {}))
     if config is None:

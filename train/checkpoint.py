@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from clmr import SampleCNN
+from clmr.cpc import CpcFeatures, load_features
 from clmr.errors import ClmrError, ResumeError
 from clmr.loading import load_encoder as read_encoder
 from sharding.publish import publish, remove_orphans
@@ -94,7 +95,7 @@ def latest(run: Path, *, set_aside: bool = False) -> dict[str, Any] | None:
     return found
 
 
-def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN, str]:
+def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN | CpcFeatures, str]:
     """The trained encoder in evaluation mode, and the name of the file it came from.
 
     Args:
@@ -113,6 +114,8 @@ def load_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN, 
     if state is None:
         raise ResumeError(f"{run} holds no checkpoint; pretrain there first (train/pretrain.py --run {run})")
     path = checkpoint_path(run, state["step"])
+    if "system" in state["encoder_config"]:
+        return load_features(state), str(path)
     try:
         encoder = SampleCNN(**state["encoder_config"])
         prefix = "encoder."

@@ -25,6 +25,7 @@ import click
 from click.core import ParameterSource
 
 from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
+from clmr.model import BATCH_STATISTICS
 from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.format import SPLITS
@@ -163,6 +164,9 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
 @click.option("--batch-size", default=96, help="Pairs in a global batch, over all processes.")
 @click.option("--width", default=512, help="Length of the representation; 512 is the paper's encoder.")
 @click.option("--projection", default=128, help="Length of the projection the loss sees.")
+@click.option(
+    "--batch-statistics", type=click.Choice(BATCH_STATISTICS), default="view", help="Batch norm per view, or over both."
+)
 @click.option("--temperature", default=0.5, help="Temperature of NT-Xent.")
 @click.option("--learning-rate", default=3e-4, help="After the warm-up; lars takes values near 1.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", help="lars is for large batches.")

@@ -28,7 +28,7 @@ from clmr.augment.nearest import nearest
 from clmr.augment.presets import PRESETS
 from clmr.errors import ConfigError
 from train.checkpoint import checkpoints
-from train.settings import PretrainSettings, read_config
+from train.settings import PretrainSettings, read_pretraining
 
 RECIPES = Path(__file__).parent / "recipes"
 FIELDS = {name: kind for name, kind in get_type_hints(PretrainSettings).items() if name != "recipe"}
@@ -82,7 +82,7 @@ def find_recipe(name: str, run: Path) -> TrainingRecipe:
     try:
         return read_training_recipe(name)
     except ConfigError:
-        saved = (read_config(run).get("recipe") if checkpoints(run) else None) or {}
+        saved = (read_pretraining(run).get("recipe") if checkpoints(run) else None) or {}
         if saved.get("name") != name or Path(name).exists() or (RECIPES / f"{name}.toml").exists():
             raise
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in saved["settings"].items()}

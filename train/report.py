@@ -13,7 +13,7 @@ import click
 from clmr.errors import ResumeError, one_line_errors
 from sharding.publish import publish
 from train.runlog import read_log
-from train.settings import read_config
+from train.settings import read_pretraining
 
 
 def draw_loss(runs: dict[str, list[dict[str, Any]]], target: Path) -> None:
@@ -41,7 +41,7 @@ def draw_loss(runs: dict[str, list[dict[str, Any]]], target: Path) -> None:
 
 def summarise(run: Path) -> str:
     """The run in a few lines, from its configuration and log."""
-    config = read_config(run)
+    config = read_pretraining(run)
     log = read_log(run)
     if not log:
         raise ResumeError(f"{run}/log.jsonl holds no step yet; let the run take at least one")

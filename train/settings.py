@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clmr.errors import ConfigError, ResumeError
+from clmr.model import BATCH_STATISTICS
 from loaders.order.mixture import parse_mixture
 from loaders.settings import parse_size
 from sharding.format import SPLITS
@@ -38,6 +39,8 @@ class PretrainSettings:
     """Length of the encoder's representation h; its channels scale with it."""
     projection: int = 128
     """Length of the projection z that the loss sees."""
+    batch_statistics: str = "view"
+    """Batch norm over each view's crops by themselves (view), as the authors' code has it, or over both's (both)."""
     temperature: float = 0.5
     """tau of eq. 1; > 0."""
     learning_rate: float = 3e-4
@@ -123,6 +126,10 @@ class PretrainSettings:
             ),
             (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
             (self.precision not in PRECISIONS, f"--precision {self.precision}: one of {', '.join(PRECISIONS)}"),
+            (
+                self.batch_statistics not in BATCH_STATISTICS,
+                f"--batch-statistics {self.batch_statistics}: one of {', '.join(BATCH_STATISTICS)}",
+            ),
             (self.optimizer not in OPTIMIZERS, f"--optimizer {self.optimizer}: one of {', '.join(OPTIMIZERS)}"),
             (self.schedule not in SCHEDULES, f"--schedule {self.schedule}: one of {', '.join(SCHEDULES)}"),
             (
@@ -167,6 +174,18 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
+def read_pretraining(run: Path) -> dict[str, Any]:
+    """:func:`read_config` of a run of train/pretrain.py, and no other.
+
+    Raises:
+        ResumeError: it is missing, damaged or another program's.
+    """
+    config = read_config(run)
+    if "kind" in config:
+        raise ResumeError(f"{run} is a run of train/{config['kind']}.py, not of train/pretrain.py: give another --run")
+    return config
+
+
 def check_resume(run: Path, settings: PretrainSettings) -> None:
     """Refuse to go on in ``run``, which has checkpoints, with settings that would make other weights.
 
@@ -175,7 +194,7 @@ def check_resume(run: Path, settings: PretrainSettings) -> None:
     Raises:
         ResumeError: names the first setting that differs, both values and the remedy.
     """
-    saved, now = read_config(run)["settings"], json.loads(json.dumps(asdict(settings)))
+    saved, now = read_pretraining(run)["settings"], json.loads(json.dumps(asdict(settings)))
     for field in fields(settings):
         name = field.name
         # A run begun before a setting existed was trained as its default says.

@@ -26,7 +26,8 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
     """Encoder and projector with the initial weights of ``settings.seed``, the same on every rank."""
     torch.manual_seed(settings.seed)
     encoder = SampleCNN(sample_rate=sample_rate, width=settings.width)
-    return ContrastiveModel(encoder, Projector(settings.width, out=settings.projection))
+    projector = Projector(settings.width, out=settings.projection)
+    return ContrastiveModel(encoder, projector, settings.batch_statistics)
 
 
 def build_optimizer(settings: PretrainSettings, model: nn.Module) -> torch.optim.Optimizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,26 +15,46 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN, contrastive_output
-from clmr.batchnorm import GlobalBatchNorm1d
+from clmr.batchnorm import GlobalBatchNorm1d, Moments
 from clmr.collectives import _GatherRows, gather_rows, rank, world_size
 from clmr.encoder import Stem
 
 Outcome = dict[str, Any]
 
-BROKEN = ("own slice", "detached", "not gathered")  # gathers that give a wrong gradient; see broken_gather
+WORLDS = (4, 2, 1)
+WAYS = ("view", "view in one pass", "both", "loss in blocks")  # of training; see train
+BROKEN = ("own slice", "detached", "not gathered", "interleaved", "local statistics", "norm's own gradient")
 
 
-def parity_model() -> nn.Module:
+class OnePass(ContrastiveModel):
+    """Both views in one pass with statistics of each, which the model does on a GPU only."""
+
+    def forward(self, views: Tensor) -> Tensor:
+        z: Tensor = self.projector(self.encoder(views.flatten(0, 1), groups=2)).unflatten(0, views.shape[:2])
+        return z
+
+
+def parity_model(way: str = "view") -> nn.Module:
     torch.manual_seed(0)
-    return ContrastiveModel(SampleCNN(8000, width=16), Projector(16, out=8)).double()
+    kind = OnePass if way == "view in one pass" else ContrastiveModel
+    statistics = "both" if way == "both" else "view"
+    return kind(SampleCNN(8000, width=16), Projector(16, out=8), statistics).double()
 
 
-def train(pairs: int, steps: int) -> Outcome:
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Computes the loss in blocks of three rows or so, the last one smaller."""
+    with patch("clmr.loss.WHOLE", 0), patch("clmr.loss.BLOCK", 50):
+        yield
+
+
+def train(pairs: int, steps: int, way: str = "view") -> Outcome:
     """Some SGD steps of the whole model on this rank's share of ``pairs`` pairs of uneven, asymmetric crops."""
-    model: nn.Module = parity_model()
-    if world_size() > 1:
+    model = parity_model(way)
+    if dist.is_initialized():
         model = DistributedDataParallel(model, broadcast_buffers=False)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    # Gradients are near 10 here; with larger steps the network multiplies rounding errors by 10 to 100 in each.
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
     share = pairs // world_size()
     mine = slice(rank() * share, (rank() + 1) * share)
     generator = torch.Generator().manual_seed(1)
@@ -45,7 +65,8 @@ def train(pairs: int, steps: int) -> Outcome:
         views[1] = 0.5 * views[0] + 0.3 * views[1] ** 2  # and the second view is another kind of signal
         optimizer.zero_grad()
         z_i, z_j = model(views[:, mine])
-        loss = contrastive_output(z_i, z_j, temperature=0.2).loss
+        with small_blocks() if way == "loss in blocks" else nullcontext():
+            loss = contrastive_output(z_i, z_j, temperature=0.2).loss
         loss.backward()
         first_gradient = first_gradient or [p.grad.clone() for p in model.parameters() if p.grad is not None]
         optimizer.step()
@@ -60,7 +81,7 @@ def train(pairs: int, steps: int) -> Outcome:
 
 @contextmanager
 def broken_gather(how: str) -> Iterator[None]:
-    """Replace the exchange of keys in the loss by a mistake seen in the wild."""
+    """Replace the exchange of keys in the loss, or of the norm's moments, by a mistake seen in the wild."""
 
     def own_slice(ctx: Any, *gradients: Tensor) -> Tensor:
         """The backward pass forgets the other ranks' share."""
@@ -76,23 +97,41 @@ def broken_gather(how: str) -> Iterator[None]:
         rows[rank()] = x
         return torch.cat(rows)
 
+    def interleaved(x: Tensor) -> Tensor:
+        """All ranks' first views, then all ranks' second views, where each rank's 2n rows should be together."""
+        return gather_rows(x).view(world_size(), 2, -1, x.shape[1]).transpose(0, 1).flatten(0, 2)
+
+    def local(moments: Moments) -> Moments:
+        """Every rank normalises by its own values."""
+        return moments
+
+    def own_sum(x: Tensor) -> Tensor:
+        """The norm's backward pass takes its means over the rank's own values."""
+        return x * world_size()
+
     if how == "own slice":
         with patch.object(_GatherRows, "backward", staticmethod(own_slice)):
             yield
+    elif how == "local statistics":
+        with patch("clmr.batchnorm.over_ranks", local), patch("clmr.encoder.over_ranks", local):
+            yield
+    elif how == "norm's own gradient":
+        with patch("clmr.batchnorm.sum_over_ranks", own_sum):
+            yield
     else:
-        with patch("clmr.loss.gather_rows", {"detached": detached, "not gathered": not_gathered}[how]):
+        gathers = {"detached": detached, "not gathered": not_gathered, "interleaved": interleaved}
+        with patch("clmr.loss.gather_rows", gathers[how]):
             yield
 
 
-UNEVEN = (1, 4, 2)  # rows of the ranks
+UNEVEN = (1, 4, 2, 3)  # rows of the ranks
 
 
 def uneven(layer: str, dtype: torch.dtype, offset: float) -> Outcome:
     """One layer on a batch that the ranks hold unequal parts of; the loss is a sum over all values."""
     torch.manual_seed(2)
-    rows = UNEVEN[: world_size()] if world_size() > 1 else UNEVEN
-    start = sum(rows[: rank()])
-    mine = slice(start, start + rows[rank()]) if world_size() > 1 else slice(None)
+    start = sum(UNEVEN[: rank()])
+    mine = slice(start, start + UNEVEN[rank()])
     generator = torch.Generator().manual_seed(3)
 
     def numbers(*shape: int) -> Tensor:
@@ -126,7 +165,7 @@ def uneven(layer: str, dtype: torch.dtype, offset: float) -> Outcome:
 def everything(pairs: int) -> dict[str, Outcome]:
     """All that the tests look at."""
     outcomes = {
-        "train": train(pairs, steps=3),
+        **{way: train(pairs, steps=3, way=way) for way in WAYS},
         "norm": uneven("norm", torch.float64, offset=0.0),
         "norm, float32, far from zero": uneven("norm", torch.float32, offset=1000.0),
         "stem": uneven("stem", torch.float64, offset=0.3),
@@ -138,12 +177,15 @@ def everything(pairs: int) -> dict[str, Outcome]:
     return outcomes
 
 
-def run_rank(number: int, world: int, pairs: int, folder: str) -> None:
-    """Entry of a rank's process."""
+def run_rank(number: int, pairs: int, folder: str) -> None:
+    """Entry of a rank's process: it takes part in every world that is large enough, one after the other."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=world)
-    try:
-        torch.save(everything(pairs), Path(folder) / f"{number}.pt")
-    finally:
-        dist.destroy_process_group()
+    for world in WORLDS:
+        if number >= world:
+            continue
+        dist.init_process_group("gloo", init_method=f"file://{folder}/world{world}", rank=number, world_size=world)
+        try:
+            torch.save(everything(pairs), Path(folder) / f"{world}-{number}.pt")
+        finally:
+            dist.destroy_process_group()

@@ -27,6 +27,18 @@ def test_explicit_gradient() -> None:
     torch.testing.assert_close(normalised(x, weight, bias), expected, rtol=FLOAT64, atol=FLOAT64)
 
 
+def test_groups_are_normalised_apart() -> None:
+    """By the path over ranks, gradient included; all of them at once, as separate calls would."""
+
+    def normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return normalise_over_ranks(x, weight, bias, 1e-5, groups=3)[0]
+
+    x, weight, bias = inputs(torch.float64)
+    assert torch.autograd.gradcheck(normalised, (x, weight, bias))
+    expected = torch.cat([F.batch_norm(row, None, None, weight, bias, training=True) for row in x.split(1)])
+    torch.testing.assert_close(normalised(x, weight, bias), expected, rtol=FLOAT64, atol=FLOAT64)
+
+
 def test_bfloat16_input() -> None:
     """As under autocast: activations in bfloat16, parameters in float32, statistics in float32."""
     x, weight, bias = inputs(torch.bfloat16)
@@ -59,5 +71,5 @@ def test_module_equals_torchs_with_the_offset_added() -> None:
 
 
 def test_moments_of_one_process_are_its_own() -> None:
-    local = Moments(torch.ones(1), torch.zeros(3), torch.ones(3))
+    local = Moments(torch.ones(1, 1), torch.zeros(1, 3), torch.ones(1, 3))
     assert over_ranks(local) is local

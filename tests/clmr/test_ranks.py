@@ -1,4 +1,4 @@
-"""Two and three real processes over gloo learn exactly what one process learns from the whole batch."""
+"""One, two and four real processes over gloo learn exactly what one learns from the whole batch without them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,38 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from tests.clmr.ranks import BROKEN, UNEVEN, Outcome, run_rank, train
+from tests.clmr.ranks import BROKEN, UNEVEN, WAYS, WORLDS, Outcome, run_rank, train
 from tests.tolerances import FLOAT64
 
-PAIRS = 6
-
-
-@pytest.fixture(scope="module", params=[2, 3], ids=["2 ranks", "3 ranks"])
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
-    """What each rank found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    spawn(run_rank, (request.param, PAIRS, str(folder)), nprocs=request.param)
-    return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
+PAIRS = 8
+World = list[dict[str, Outcome]]
 
 
 @pytest.fixture(scope="module")
-def alone() -> Outcome:
-    """Three steps of one process with the whole batch."""
-    return train(PAIRS, steps=3)
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, World]:
+    """What each rank of each world found."""
+    folder = tmp_path_factory.mktemp("ranks")
+    spawn(run_rank, (PAIRS, str(folder)), nprocs=max(WORLDS))
+    return {
+        world: [torch.load(Path(folder) / f"{world}-{rank}.pt", weights_only=True) for rank in range(world)]
+        for world in WORLDS
+    }
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: f"{world} ranks")
+def ranks(request: pytest.FixtureRequest, worlds: dict[int, World]) -> World:
+    return worlds[request.param]
+
+
+@pytest.fixture(params=[world for world in WORLDS if world > 1], ids=lambda world: f"{world} ranks")
+def several_ranks(request: pytest.FixtureRequest, worlds: dict[int, World]) -> World:
+    return worlds[request.param]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Outcome]:
+    """Three steps of one process with the whole batch, by the statistics of batch norm."""
+    return {statistics: train(PAIRS, steps=3, way=statistics) for statistics in ("view", "both")}
 
 
 def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float = FLOAT64) -> None:
@@ -49,27 +63,36 @@ def assert_same_training(ranks: list[Outcome], alone: Outcome) -> None:
             assert_close(rank["buffers"], alone["buffers"])
 
 
-def test_same_training_as_alone(ranks: list[dict[str, Outcome]], alone: Outcome) -> None:
-    assert_same_training([rank["train"] for rank in ranks], alone)
+@pytest.mark.parametrize("way", WAYS)
+def test_same_training_as_alone(ranks: World, alone: dict[str, Outcome], way: str) -> None:
+    """Every way over ranks against the plain one alone: two passes of the encoder, the whole matrix of similarities."""
+    assert_same_training([rank[way] for rank in ranks], alone["both" if way == "both" else "view"])
 
 
-def test_buffers_are_the_same_on_every_rank(ranks: list[dict[str, Outcome]]) -> None:
-    for rank in ranks[1:]:
-        for mine, first in zip(rank["train"]["buffers"], ranks[0]["train"]["buffers"], strict=True):
+def test_the_two_statistics_differ(ranks: World, alone: dict[str, Outcome]) -> None:
+    """Or the switch would be without effect, and the test above blind to it."""
+    with pytest.raises(AssertionError):
+        assert_same_training([rank["view"] for rank in ranks], alone["both"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_buffers_are_the_same_on_every_rank(several_ranks: World, way: str) -> None:
+    for rank in several_ranks[1:]:
+        for mine, first in zip(rank[way]["buffers"], several_ranks[0][way]["buffers"], strict=True):
             assert torch.equal(mine, first)
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_gather_is_caught(ranks: list[dict[str, Outcome]], alone: Outcome, how: str) -> None:
+def test_a_broken_gather_is_caught(several_ranks: World, alone: dict[str, Outcome], how: str) -> None:
     with pytest.raises(AssertionError):
-        assert_same_training([rank[how] for rank in ranks], alone)
+        assert_same_training([rank[how] for rank in several_ranks], alone["view"])
 
 
-@pytest.mark.parametrize("how", ["own slice", "detached"])
-def test_a_broken_gather_has_the_right_loss(ranks: list[dict[str, Outcome]], alone: Outcome, how: str) -> None:
+@pytest.mark.parametrize("how", ["own slice", "detached", "norm's own gradient"])
+def test_a_broken_gather_has_the_right_loss(several_ranks: World, alone: dict[str, Outcome], how: str) -> None:
     """Which is why a look at the loss does not do."""
-    mean = sum(rank[how]["losses"][0] for rank in ranks) / len(ranks)
-    assert mean == pytest.approx(alone["losses"][0], rel=FLOAT64)
+    mean = sum(rank[how]["losses"][0] for rank in several_ranks) / len(several_ranks)
+    assert mean == pytest.approx(alone["view"]["losses"][0], rel=FLOAT64)
 
 
 def reference(ranks: list[Outcome], layer: str) -> tuple[nn.Sequential, Tensor, Tensor]:
@@ -96,8 +119,8 @@ def reference(ranks: list[Outcome], layer: str) -> tuple[nn.Sequential, Tensor, 
 @pytest.mark.parametrize(
     ("case", "tolerance"), [("norm", FLOAT64), ("stem", FLOAT64), ("norm, float32, far from zero", 1e-3)]
 )
-def test_uneven_batches(ranks: list[dict[str, Outcome]], case: str, tolerance: float) -> None:
-    """Rows 1, 4 and 2 on the ranks: statistics weigh values, not ranks."""
+def test_uneven_batches(ranks: World, case: str, tolerance: float) -> None:
+    """Rows 1, 4, 2 and 3 on the ranks: statistics weigh values, not ranks."""
     found = [rank[case] for rank in ranks]
     layers, y, x = reference(found, "stem" if case == "stem" else "norm")
     assert_close([torch.cat([rank["y"] for rank in found]).flatten(2)], [y], tolerance)

@@ -66,7 +66,14 @@ def test_a_step_is_what_it_says(shards: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"temperature": 0.5}, {"augment": "paper"}, {"learning_rate": 0.01}, {"seed": 6}, {"projection": 4}],
+    [
+        {"temperature": 0.5},
+        {"augment": "paper"},
+        {"learning_rate": 0.01},
+        {"seed": 6},
+        {"projection": 4},
+        {"batch_statistics": "both"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_every_setting_reaches_the_step(shards: Path, change: dict[str, object]) -> None:

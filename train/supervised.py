@@ -1,0 +1,213 @@
+"""The supervised SampleCNN that the paper compares with: end to end on labelled windows (Table 1, Figures 5 and 6).
+
+    python train/supervised.py --shards data/shards/mtat --run runs/mtat-supervised
+    torchrun --nproc-per-node 4 -- train/supervised.py --shards data/shards/mtat --run runs/mtat-supervised
+    python train/supervised.py --shards data/shards/mtat --run runs/mtat-1 --label-fraction 0.01
+
+Trains until the validation split gains nothing for --patience epochs, then scores the test split once with the weights
+of the best epoch: scores.json and tags.csv, as of train/probe.py. The same command again goes on from the newest
+checkpoint, after a kill -9 as after SIGTERM, at any number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
+from sharding.publish import claimed, publish
+from train import checkpoint
+from train.launch import DEVICES, barrier, from_first, mean_over_ranks, placed
+from train.preempt import StopRequest
+from train.probe import write_tags
+from train.settings import PRECISIONS, save_config
+from train.supervised_data import LabelledSplits
+from train.supervised_log import SupervisedLog
+from train.supervised_scores import AGGREGATION, describe, predict, score_tracks
+from train.supervised_settings import TASKS, SupervisedSettings, build_chain, check_resume, read_augment
+from train.supervised_trainer import SupervisedTrainer
+
+LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
+DEFAULT = SupervisedSettings(shards="")
+
+
+class Saver:
+    """Writes a checkpoint of the trainer from the first rank, once for each state it is asked in."""
+
+    def __init__(self, trainer: SupervisedTrainer, run: Path) -> None:
+        self.trainer, self.run = trainer, run
+        there = checkpoint.checkpoint_path(run, trainer.step_count).exists()
+        self._saved = (trainer.step_count, trainer.epochs_done) if there else None
+
+    def __call__(self) -> None:
+        """Write the checkpoint, unless it is there.
+
+        Raises:
+            ConfigError: on every rank, when the weights have diverged: no checkpoint ever holds such weights.
+        """
+        now = (self.trainer.step_count, self.trainer.epochs_done)
+        if not all(bool(weights.isfinite().all()) for weights in self.trainer.model.parameters()):
+            raise ConfigError(f"the weights are not finite after step {now[0]}: lower --learning-rate")
+        if self._saved != now and self.trainer.place.first:
+            checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
+        self._saved = now
+
+
+def train(trainer: SupervisedTrainer, run: Path, checkpoint_every: int, stop: StopRequest) -> bool:
+    """Train until it is finished, or to a signal; the last step done is in a checkpoint either way.
+
+    Returns:
+        True if it is finished.
+    """
+    save = Saver(trainer, run)
+    if trainer.step_count == 0:
+        save()
+    total = trainer.settings.epochs * trainer.steps_per_epoch
+    windows_per_step = trainer.data.train.windows_used / trainer.steps_per_epoch
+    since, logged = time.perf_counter(), trainer.step_count
+    with (
+        SupervisedLog(run, start=logged, total=total, active=trainer.place.first) as log,
+        closing(trainer.batches()) as batches,
+    ):
+
+        def end_epoch() -> None:
+            scores = trainer.validate()
+            log.write(
+                {
+                    "step": trainer.step_count,
+                    "epoch": trainer.epochs_done,
+                    "validation_roc_auc": scores.roc_auc,
+                    "validation_pr_auc": scores.pr_auc,
+                    "best_epoch": trainer.best_epoch,
+                }
+            )
+            save()
+
+        try:
+            if trainer.epoch_is_due:
+                end_epoch()
+            while not (trainer.finished or stop.agreed()):
+                loss = trainer.step(next(batches))
+                log.advance()
+                step = trainer.step_count
+                if step % LOG_EVERY == 0 or trainer.epoch_is_due:
+                    (mean,) = mean_over_ranks(loss)
+                    if not math.isfinite(mean):
+                        raise ConfigError(f"the loss is {mean} at step {step}: lower --learning-rate")
+                    now = time.perf_counter()
+                    rate = (step - logged) * windows_per_step / (now - since)
+                    log.write(
+                        {"step": step, "epoch": trainer.epochs_done + 1, "loss": mean, "windows_per_second": rate}
+                    )
+                    since, logged = now, step
+                if trainer.epoch_is_due:
+                    end_epoch()
+                    since = time.perf_counter()  # validation is not training
+                elif step % checkpoint_every == 0:
+                    save()
+        except (ShardError, StorageError):
+            save()  # the steps that are done are not lost with the storage
+            raise
+        save()
+    return trainer.finished
+
+
+def evaluate(trainer: SupervisedTrainer, run: Path) -> None:
+    """Score the test split with the best weights and publish scores.json and tags.csv; every rank must call it."""
+    trainer.load_best()
+    data, settings = trainer.data, trainer.settings
+    probability = predict(trainer.model, data.test, data.task, trainer.dtype)
+    if not trainer.place.first:
+        return
+    test = score_tracks(data.test.labels, probability, data.test.label_names, data.task)
+    windows = {name: loader.total_windows for name, loader in data.loaders.items()}
+    protocol = {
+        "dataset": data.dataset,
+        "sample_rate": trainer.sample_rate,
+        "task": data.task,
+        "tracks": {name: len(loader.tracks) for name, loader in data.loaders.items()}
+        | {"train": int(data.train.used.sum())},
+        "windows": windows | {"train": data.train.windows_used},
+        "label_fraction": settings.label_fraction,
+        "untagged": "included; left out of the item-wise scores",
+        "aggregation": AGGREGATION[data.task],
+        "selection": "best epoch by mean of tag-wise ROC-AUC and PR-AUC on the validation tracks",
+        "best_epoch": trainer.best_epoch,
+        "epochs": trainer.epochs_done,
+        "validation_score": trainer.best_score,
+        "seed": settings.seed,
+        "width": settings.width,
+    }
+    result = {"protocol": protocol, "test": test}
+    write_tags([test], run / "tags.csv")
+    with publish(run / "scores.json") as path:
+        path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    click.echo(describe(result))
+
+
+def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dict[str, Any] | None]:
+    """The text of the recipe, if there is one, and the newest checkpoint of ``run``, if it has any that belongs."""
+    recipe = read_augment(settings)
+    settings = replace(settings, recipe=recipe)
+    build_chain(settings, sample_rate=22050)  # mistakes show before any shard is opened
+    if not checkpoint.checkpoints(run):
+        return recipe, None
+    check_resume(run, settings)
+    return recipe, checkpoint.latest(run, set_aside=True)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--shards", required=True, help="Folder of labelled shards, by path or URL.")
+@click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+@click.option("--task", type=click.Choice(TASKS), default=DEFAULT.task, help="auto: classes if each track has one.")
+@click.option("--label-fraction", default=DEFAULT.label_fraction, help="Share of the train split's songs, 0.01 to 1.")
+@click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
+@click.option("--batch-size", default=DEFAULT.batch_size, help="Windows in a global batch, over all processes.")
+@click.option("--epochs", default=DEFAULT.epochs, help="Passes over the windows at most.")
+@click.option("--patience", default=DEFAULT.patience, help="Epochs without gain on the validation split.")
+@click.option("--width", default=DEFAULT.width, help="Length of the representation; 512 is the paper's encoder.")
+@click.option("--dropout", default=DEFAULT.dropout, help="Share of the representation dropped in training.")
+@click.option("--learning-rate", default=DEFAULT.learning_rate, help="Of Adam.")
+@click.option("--weight-decay", default=DEFAULT.weight_decay, help="Of Adam.")
+@click.option("--augment", default=DEFAULT.augment, help="crop (none), paper, official, or the TOML file of a recipe.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=DEFAULT.seed, help="Of weights, songs and draws.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default=DEFAULT.precision)
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
+@one_line_errors()
+def main(run: Path, checkpoint_every: int, device: str, threads: int | None, **options: Any) -> None:
+    """Train an encoder and a classifier on labels. The same command again goes on where it was."""
+    settings = SupervisedSettings(**options)
+    with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
+        recipe, state = from_first(lambda: find_state(run, settings))
+        with LabelledSplits(settings, place) as data, StopRequest() as stop:
+            trainer = SupervisedTrainer(replace(settings, recipe=recipe), data, place, state)
+            if place.first:
+                save_config(run, trainer.config())
+            finished = train(trainer, run, checkpoint_every, stop)
+            if place.first:
+                save_config(run, trainer.config())  # how many steps it came to
+                where = f"step {trainer.step_count}, epoch {trainer.epochs_done}, best epoch {trainer.best_epoch}"
+                click.echo(
+                    f"{run}: {where if finished else f'stopped at {where}; the same command goes on from there'}"
+                )
+            if finished:
+                evaluate(trainer, run)
+            barrier()  # no rank leaves while the first one writes
+    # Whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM is no failure.
+    if not finished and stop.signal == signal.SIGINT:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
