@@ -23,9 +23,9 @@ RANDOM_SCORINGS = 200
 LIMITS = """
 What these numbers do not show: anything about recorded music. The songs are rendered by this project, share its
 instruments and are few; tempo and timbre are easier here than in life. The encoder is narrow and trains for about a
-minute, without the paper's pitch shift and reverb. Seeds vary the weights and the crops, not the corpus, so the
-spread says nothing about other corpora. Part of each song's recording chain is first-order shelving, a form that
-the augmentations' filters resemble, which flatters pretraining. Nothing here compares with the paper's scores."""
+minute. Seeds vary the weights and the crops, not the corpus, so the spread says nothing about other corpora. Part
+of each song's recording chain is first-order shelving, a form that the augmentations' filters resemble, which
+flatters pretraining. Nothing here compares with the paper's scores."""
 
 
 def scores_of(probes: Sequence[Path]) -> dict[str, Any]:
