@@ -19,7 +19,7 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 from clmr.errors import ConfigError, StorageError
 from sharding.storage.place import Pause, Piece, Version
 from sharding.storage.profile import s3_settings
-from sharding.storage.refusals import can_pass, refusal, status_of, unusable
+from sharding.storage.refusals import can_pass, refusal, status_of, unusable, was_repeated
 from sharding.storage.retries import Retries
 from sharding.storage.urls import Address
 
@@ -245,10 +245,20 @@ def walk(at: Address, prefix: str, address: str) -> dict[str, int]:
         return {meta["path"]: meta["size"] for page in pages for meta in page}
 
 
-def remove(at: Address, key: str, address: str) -> None:
+def remove(at: Address, key: str, address: str, pause: Pause = time.sleep) -> None:
     """Remove an object; nothing happens where there is none."""
-    with suppress(FileNotFoundError), _asking(at, address) as connection:
-        obstore.delete(connection.up, key)
+    retries: Retries | None = None
+    while True:
+        with suppress(FileNotFoundError), _asking(at, address) as connection:
+            try:
+                obstore.delete(connection.up, key)
+            except FAILURES as error:
+                # obstore repeats what was not answered, but not a removal that broke off: it may have been done.
+                retries = retries or Retries(RETRY_SECONDS, pause)
+                if can_pass(error) and not was_repeated(error) and retries.wait():
+                    continue
+                raise
+        return
 
 
 def open_writer(at: Address, key: str, address: str) -> WritableFile:

@@ -80,6 +80,11 @@ def unusable(error: Exception) -> bool:
     return (not status_of(text) and ("HTTP error" in text or "Received redirect" in text)) or _roleless(text)
 
 
+def was_repeated(error: Exception) -> bool:
+    """Whether obstore has given up after attempts of its own."""
+    return bool(_first(r"after (\d+) retries", str(error)))
+
+
 def can_pass(error: Exception) -> bool:
     """Whether the same request may succeed a little later: the server is busy or away, or the connection broke off."""
     text = str(error)

@@ -147,3 +147,29 @@ def test_a_slow_transfer_is_left_to_end(monkeypatch: pytest.MonkeyPatch) -> None
     with serving(Drips) as address:
         piece = place_at(address).piece("song", 0, 1500, pause=lambda _: pytest.fail("it was repeated"))
     assert bytes(piece.data) == DATA[:1500]
+
+
+def removals(monkeypatch: pytest.MonkeyPatch, url: str, *messages: str) -> int:
+    """How often a removal is asked for that fails so at first."""
+    asked: list[str] = []
+
+    def delete(_: object, key: str) -> None:
+        asked.append(key)
+        if len(asked) <= len(messages):
+            raise ConnectionResetError(messages[len(asked) - 1])
+
+    monkeypatch.setattr("sharding.storage.objects.obstore.delete", delete)
+    at = place_at(url)._at  # type: ignore[attr-defined]  # of a bucket
+    objects.remove(at, "a", f"{url}/a", pause=lambda seconds: None)
+    return len(asked)
+
+
+def test_a_removal_that_breaks_off_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Obstore leaves this to the caller, who alone knows that nothing is lost by it."""
+    with serving(failing("200", 0)) as url:
+        broken = "HTTP error: error sending request, connection reset by peer"
+        assert removals(monkeypatch, url, broken, broken) == 3
+        with pytest.raises(StorageError, match="after 9 retries"):  # it has been repeated long enough
+            removals(monkeypatch, url, f"{broken}, after 9 retries")
+        with pytest.raises(PermissionError):
+            removals(monkeypatch, url, "HTTP error: status code: 403")
