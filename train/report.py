@@ -33,7 +33,7 @@ def draw_loss(runs: dict[str, list[dict[str, Any]]], target: Path) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="upper left")
     with publish(target) as path:
         figure.savefig(path, dpi=150, format="png")
     plt.close(figure)
