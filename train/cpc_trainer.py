@@ -14,11 +14,10 @@ from clmr.augment.send import send
 from clmr.cpc import CPC, InfoNceOutput, draw_negatives, info_nce, latent_count
 from clmr.cpc.features import describe
 from clmr.errors import ConfigError, ResumeError
-from loaders import Batch, PairLoader
-from loaders.pairs import windows_of
+from loaders import Batch
 from train.cpc_settings import SYSTEM, CpcSettings
-from train.launch import Place, from_first
-from train.trainer import check_agreement, over_ranks
+from train.launch import Place
+from train.trainer import check_agreement, open_pairs, over_ranks
 
 
 def build_cpc(settings: CpcSettings) -> CPC:
@@ -34,21 +33,7 @@ class CpcTrainer:
         """Make everything anew, or go on from a checkpoint's ``state``."""
         self.settings, self.place = settings, place
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
-        options = settings.loader_options
-        if state is not None and options["window"] is None:  # as it was: the order depends on it
-            windows = windows_of(state["loader"])
-            if settings.backend != "webdataset" and windows and len(windows) == len(settings.weights):
-                options["window"] = windows
-        self.loader = PairLoader(
-            settings.weights,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=place.device,
-            agree=from_first,
-            **options,
-        )
+        self.loader = open_pairs(settings, place, state)
         latents = latent_count(self.loader.crop_frames)
         if latents <= settings.predictions:
             raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,40 @@ def check_agreement(fingerprint: dict[str, Any]) -> None:
             )
 
 
+class _LoaderSettings(Protocol):
+    """What of a run's settings its loader follows from."""
+
+    @property
+    def weights(self) -> dict[str, float]: ...
+    @property
+    def loader_options(self) -> dict[str, Any]: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def backend(self) -> str: ...
+
+
+def open_pairs(settings: _LoaderSettings, place: Place, state: dict[str, Any] | None, **options: Any) -> PairLoader:
+    """The loader of a run, the same on all ranks; of one that goes on from ``state``, with its windows of then."""
+    options = settings.loader_options | options
+    if state is not None and options["window"] is None:  # as it was: the order depends on it
+        windows = windows_of(state["loader"])
+        if settings.backend != "webdataset" and windows and len(windows) == len(settings.weights):
+            options["window"] = windows
+    return PairLoader(
+        settings.weights,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        rank=place.rank,
+        world_size=place.world_size,
+        device=place.device,
+        agree=from_first,
+        **options,
+    )
+
+
 def over_ranks(model: nn.Module, place: Place) -> nn.Module:
     """The model with gradients averaged over the ranks; itself where there is one."""
     if place.world_size == 1:
@@ -66,22 +100,7 @@ class Trainer:
         """Make everything anew, or go on from a checkpoint's ``state``."""
         self.settings, self.place = settings, place
         self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
-        options = settings.loader_options
-        if state is not None and options["window"] is None:  # as it was: the order depends on it
-            windows = windows_of(state["loader"])
-            if settings.backend != "webdataset" and windows and len(windows) == len(settings.weights):
-                options["window"] = windows
-        self.loader = PairLoader(
-            settings.weights,
-            batch_size=settings.batch_size,
-            sample_rate=settings.sample_rate,
-            seed=settings.seed,
-            rank=place.rank,
-            world_size=place.world_size,
-            device=place.device,
-            agree=from_first,
-            **options,
-        )
+        self.loader = open_pairs(settings, place, state, sample_rate=settings.sample_rate)
         check_agreement(self.loader.state_dict()["fingerprint"])
         self.views = build_views(settings, self.loader.sample_rate)
         self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
