@@ -10,17 +10,16 @@ SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
-import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
+from clmr.errors import one_line_errors
 from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.format import SPLITS
@@ -28,12 +27,11 @@ from sharding.publish import claimed
 from train import checkpoint
 from train.cpc_settings import CpcSettings, check_cpc_resume
 from train.cpc_trainer import CpcTrainer
-from train.launch import DEVICES, from_first, mean_over_ranks, placed
+from train.launch import DEVICES, from_first, placed
 from train.preempt import StopRequest
 from train.runlog import RunLog
 from train.settings import PRECISIONS, save_config
-
-LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
+from train.steps import take_steps
 
 
 def save(trainer: CpcTrainer, run: Path) -> None:
@@ -56,39 +54,17 @@ def train(trainer: CpcTrainer, run: Path, checkpoint_every: int, stop: StopReque
     if trainer.step_count == 0:
         save(trainer, run)  # the initial weights: what the trained ones are compared with
     watch = SaturationLog(trainer.loader, rank=trainer.place.rank)
-    since, logged = time.perf_counter(), trainer.step_count
-    with RunLog(run, start=logged, total=trainer.total, active=trainer.place.first) as log:
-        ending = stop.agreed() or trainer.step_count >= trainer.total
-        while not ending:
-            try:
-                batch = watch.take()
-            except (ShardError, StorageError):
-                save(trainer, run)  # the steps that are done are not lost with the storage
-                raise
-            loss, accuracy = trainer.step(batch)
-            watch.stepped()
-            log.advance()
-            step = trainer.step_count
-            ending = stop.agreed() or step == trainer.total
-            if step % LOG_EVERY == 0 or ending:
-                mean_loss, mean_accuracy = mean_over_ranks(loss, accuracy)
-                if not math.isfinite(mean_loss):
-                    raise ConfigError(f"the loss is {mean_loss} at step {step}: lower --learning-rate")
-                now = time.perf_counter()
-                log.write(
-                    {
-                        "step": step,
-                        "epoch": batch.epoch,
-                        "loss": mean_loss,
-                        "contrastive_accuracy": mean_accuracy,
-                        "pairs_per_second": (step - logged) * trainer.settings.batch_size / (now - since),
-                        **watch.scalars(),
-                    }
-                )
-                since, logged = now, step
-            if step % checkpoint_every == 0:
-                save(trainer, run)
-        save(trainer, run)
+    with RunLog(run, start=trainer.step_count, total=trainer.total, active=trainer.place.first) as log:
+        take_steps(
+            trainer,
+            watch,
+            log,
+            save=partial(save, trainer, run),
+            checkpoint_every=checkpoint_every,
+            batch_size=trainer.settings.batch_size,
+            stop=stop,
+            cure="--learning-rate",
+        )
     return (stop.signal or signal.SIGTERM) if trainer.step_count < trainer.total else None
 
 

@@ -12,10 +12,8 @@ SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +22,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
+from clmr.errors import ConfigError, one_line_errors
 from clmr.model import BATCH_STATISTICS
+from loaders import Batch
 from loaders.saturation.watch import SaturationLog
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.format import SPLITS
@@ -33,14 +32,13 @@ from sharding.publish import claimed, publish
 from train import checkpoint
 from train.augment_choice import log_draws, with_recipe
 from train.ceilings import Ceilings, gather, measure_ceilings
-from train.launch import DEVICES, from_first, mean_over_ranks, placed
+from train.launch import DEVICES, from_first, placed
 from train.preempt import StopRequest
 from train.recipe import find_recipe, with_options
 from train.runlog import RunLog
 from train.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, PretrainSettings, check_resume, save_config
+from train.steps import take_steps
 from train.trainer import Trainer
-
-LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
 
 
 class Saver:
@@ -90,41 +88,23 @@ def train(
         loader_alone=alone.loader_alone,
         rank=trainer.place.rank,
     )
-    since, logged = time.perf_counter(), trainer.step_count
-    with RunLog(run, start=logged, total=trainer.total, active=first) as log:
-        ending = stop.agreed() or trainer.step_count >= trainer.total
-        while not ending:
-            try:
-                batch = watch.take()
-            except (ShardError, StorageError):
-                save()  # the steps that are done are not lost with the storage
-                raise
-            if first and trainer.step_count == 0:
-                log_draws(run, trainer.views, batch)
-            loss, accuracy = trainer.step(batch)
-            watch.stepped()
-            log.advance()
-            step = trainer.step_count
-            ending = stop.agreed() or step == trainer.total
-            if step % LOG_EVERY == 0 or ending:
-                mean_loss, mean_accuracy = mean_over_ranks(loss, accuracy)
-                if not math.isfinite(mean_loss):
-                    raise ConfigError(f"the loss is {mean_loss} at step {step}: lower --learning-rate or --temperature")
-                now = time.perf_counter()
-                log.write(
-                    {
-                        "step": step,
-                        "epoch": batch.epoch,
-                        "loss": mean_loss,
-                        "contrastive_accuracy": mean_accuracy,
-                        "pairs_per_second": (step - logged) * trainer.settings.batch_size / (now - since),
-                        **watch.scalars(),
-                    }
-                )
-                since, logged = now, step
-            if step % checkpoint_every == 0:
-                save()
-        save()
+
+    def look(batch: Batch) -> None:
+        if first and trainer.step_count == 0:
+            log_draws(run, trainer.views, batch)
+
+    with RunLog(run, start=trainer.step_count, total=trainer.total, active=first) as log:
+        take_steps(
+            trainer,
+            watch,
+            log,
+            save=save,
+            checkpoint_every=checkpoint_every,
+            batch_size=trainer.settings.batch_size,
+            stop=stop,
+            cure="--learning-rate or --temperature",
+            look=look,
+        )
         report = gather(watch.speeds())
         log.conclude(report.scalars(), trainer.step_count)
     if first:

@@ -30,13 +30,13 @@ from train.launch import DEVICES, barrier, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
 from train.probe import write_tags
 from train.settings import PRECISIONS, save_config
+from train.steps import LOG_EVERY
 from train.supervised_data import LabelledSplits
 from train.supervised_log import SupervisedLog
 from train.supervised_scores import AGGREGATION, describe, predict, score_tracks
 from train.supervised_settings import TASKS, SupervisedSettings, build_chain, check_resume, read_augment
 from train.supervised_trainer import SupervisedTrainer
 
-LOG_EVERY = 10  # steps between lines of the log; the loss is fetched from the device only then
 DEFAULT = SupervisedSettings(shards="")
 
 
