@@ -17,10 +17,10 @@ STAMP   := .venv/.installed
 LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shards verify page listen pretrain features probe report bench lint test programs clean
+.PHONY: help install demo shards verify page listen pretrain features probe report bench gpu-check lint test programs clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@printf '\n  variables: DATASET=%s SOURCE=%s SHARDS=%s RUN=%s JOBS=%s UNIT=%s NPROC=%s FILE=%s ARGS="--option value"\n' \
 	    '$(DATASET)' '$(SOURCE)' '$(SHARDS)' '$(RUN)' '$(JOBS)' '$(UNIT)' '$(NPROC)' '$(FILE)'
 
@@ -66,6 +66,9 @@ bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.opening
 	$(BIN)/python -m benchmarks.sharder
 	$(BIN)/python -m benchmarks.augment
+
+gpu-check: ## everything that needs a GPU, checked and measured in 10 minutes; writes benchmarks/gpu-NAME.{json,md}
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu $(ARGS)
 
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .

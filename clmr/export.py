@@ -86,7 +86,8 @@ def export_safetensors(model: SampleCNN | ContrastiveModel, path: str | Path) ->
 
 def _copy(encoder: SampleCNN) -> SampleCNN:
     """The same encoder on the CPU; refuses weights that are not finite."""
-    return filled(SampleCNN(encoder.sample_rate, encoder.width), tensors_of(encoder)[0], "encoder", "the model")
+    tensors = tensors_of(encoder)[0]
+    return filled(lambda: SampleCNN(encoder.sample_rate, encoder.width), tensors, "encoder", "the model")
 
 
 @torch.no_grad()

@@ -9,6 +9,8 @@ from pathlib import Path
 from clmr.encoder import SampleCNN
 from clmr.errors import ResumeError
 from clmr.official import OfficialWeights, load_official
+from clmr.weights.files import local
+from clmr.weights.reading import OtherSystemError
 
 CHECKPOINT = re.compile(r"step-[0-9]{8}\.pt")  # as train/checkpoint.py names them; the names sort by step
 
@@ -31,7 +33,7 @@ def load_encoder(path_or_run: str | Path) -> SampleCNN:
 
 def load_weights(path_or_run: str | Path) -> OfficialWeights:
     """As :func:`load_encoder`, with the projector and the classifier where there are any."""
-    path = Path(path_or_run)
+    path = local(path_or_run)
     if not path.is_dir():
         return load_official(path)
     newest_first = sorted(
@@ -40,6 +42,8 @@ def load_weights(path_or_run: str | Path) -> OfficialWeights:
     for file in newest_first:
         try:
             return load_official(file)
+        except OtherSystemError:
+            raise
         except ResumeError as error:
             warnings.warn(f"{error}; the checkpoint before it is taken", stacklevel=3)
     if newest_first:

@@ -17,7 +17,7 @@ from clmr.errors import ConfigError, ResumeError
 from clmr.model import ContrastiveModel
 from clmr.projector import Projector
 from clmr.weights.building import build_encoder, build_head, build_projector
-from clmr.weights.files import read_contents, write_whole
+from clmr.weights.files import local, read_contents, write_whole
 from clmr.weights.layouts import LAYOUTS, Parts, join, split
 from clmr.weights.reading import read_named
 
@@ -108,7 +108,7 @@ def _own(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _parts(path: str | Path) -> list[Parts]:
-    return [split(read_named(content)) for content in read_contents(Path(path))]
+    return [split(read_named(content)) for content in read_contents(local(path))]
 
 
 def _one(parts: list[Parts], wanted: str, path: str | Path) -> Parts:

@@ -18,7 +18,7 @@ ALLOWED = {
     "clmr": (),
     "sharding": ("clmr.errors",),
     "loaders": ("clmr", "sharding.format", "sharding.storage"),
-    "train": ("clmr", "loaders", "sharding.format", "sharding.publish"),
+    "train": ("clmr", "loaders", "sharding.format", "sharding.publish", "sharding.storage"),
 }
 # clmr/cli.py is the roof: it names every command and imports one when it is asked for.
 ROOF = "clmr/cli.py"
@@ -41,7 +41,7 @@ CONFINED = {
     "torchaudio": ("sharding/datasets/gtzan.py", "clmr/augment/listen/pictures.py"),
     "tqdm": ("sharding/", "train/"),
     "matplotlib": ("train/", "clmr/augment/listen/"),
-    "triton": ("clmr/augment/kernels/",),
+    "triton": ("clmr/augment/kernels/", "clmr/kernels/"),
     "onnx": ("clmr/export.py",),
     "onnxruntime": (),
     "scipy": (),

@@ -19,7 +19,7 @@ from loaders.saturation.figures import LoaderAlone, RankSpeeds
 from loaders.saturation.measure import measure_loader, synchronise
 from loaders.saturation.report import Saturation
 from train.launch import barrier, mean_over_ranks
-from train.trainer import Trainer, over_ranks
+from train.trainer import Trainer
 
 SHARE = 0.05  # of the run that is ahead, for both ceilings
 AT_MOST = 3.0  # seconds, likewise
@@ -76,7 +76,7 @@ def measure_consumer(trainer: Trainer, steps: int) -> tuple[float | None, float]
         seconds = _step_seconds(twin, batch, 1)
         if seconds > LONG_STEP and steps * SHARE < 2:
             return None, seconds
-        # The first step made the optimiser's state and took memory for the first time: it is no measure.
+        # The first step compiled the model, made the optimiser's state and took memory for the first time: no measure.
         seconds = _step_seconds(twin, batch, 1)
         count = round(_budget(steps, seconds) / seconds)
         if count > 1:
@@ -89,7 +89,7 @@ def _twin(trainer: Trainer) -> Trainer:
     twin = copy.copy(trainer)
     # Together, so that the copied optimiser holds the copied parameters, and its state where it has one already.
     twin.model, twin.optimizer = copy.deepcopy((trainer.model, trainer.optimizer))
-    twin.ranked = over_ranks(twin.model, trainer.place)
+    twin.project = twin.projection_of(twin.model)
     return twin
 
 

@@ -68,6 +68,17 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def newest(run: Path) -> tuple[dict[str, Any] | None, dict[Path, ResumeError]]:
+    """The newest readable checkpoint of a run, None without one, and what is wrong with those that are newer."""
+    damaged: dict[Path, ResumeError] = {}
+    for path in reversed(checkpoints(run)):
+        try:
+            return load(path), damaged
+        except ResumeError as error:
+            damaged[path] = error
+    return None, damaged
+
+
 def latest(run: Path, *, set_aside: bool = False) -> dict[str, Any] | None:
     """The newest readable checkpoint of a run, or None in a fresh one; a damaged one is named and passed over.
 
@@ -78,15 +89,9 @@ def latest(run: Path, *, set_aside: bool = False) -> dict[str, Any] | None:
     Raises:
         ResumeError: there are checkpoints, and none can be read.
     """
-    damaged: list[Path] = []
-    found = None
-    for path in reversed(checkpoints(run)):
-        try:
-            found = load(path)
-            break
-        except ResumeError as error:
-            print(f"warning: {error}", file=sys.stderr)
-            damaged.append(path)
+    found, damaged = newest(run)
+    for error in damaged.values():
+        print(f"warning: {error}", file=sys.stderr)
     if damaged and found is None:
         raise ResumeError(f"{run}: none of its {len(damaged)} checkpoints can be read; begin anew in another folder")
     if set_aside:

@@ -11,8 +11,7 @@ SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun
 from __future__ import annotations
 
 import signal
-import sys
-from contextlib import nullcontext
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,21 @@ import click
 
 from clmr.errors import one_line_errors
 from loaders.saturation.watch import SaturationLog
-from loaders.settings import ACCESSES, BACKENDS
-from sharding.format import SPLITS
-from sharding.publish import claimed
-from train import checkpoint
+from sharding.publish import publish
+from train import checkpoint, options
+from train.ceilings import gather
 from train.cpc_settings import CpcSettings, check_cpc_resume
 from train.cpc_trainer import CpcTrainer
-from train.launch import DEVICES, from_first, placed
+from train.ending import end
+from train.launch import from_first, placed
 from train.preempt import StopRequest
+from train.run_folder import run_folder
 from train.runlog import RunLog
 from train.settings import PRECISIONS, save_config
 from train.steps import take_steps
 
 
-def save(trainer: CpcTrainer, run: Path) -> None:
+def save(trainer: CpcTrainer, run: Path, copied: Callable[[int], None]) -> None:
     """Write a checkpoint from the first rank, unless this step's is there; every rank must call it.
 
     Raises:
@@ -43,28 +43,45 @@ def save(trainer: CpcTrainer, run: Path) -> None:
     trainer.check_finite()
     if trainer.place.first and not checkpoint.checkpoint_path(run, trainer.step_count).exists():
         checkpoint.save(run, trainer.step_count, trainer.state())
+        copied(trainer.step_count)
 
 
-def train(trainer: CpcTrainer, run: Path, checkpoint_every: int, stop: StopRequest) -> int | None:
+def train(
+    trainer: CpcTrainer,
+    run: Path,
+    checkpoint_every: int,
+    stop: StopRequest,
+    *,
+    copied: Callable[[int], None] = lambda step: None,
+) -> int | None:
     """Train to the last step, or to a signal; the last step done is in a checkpoint either way.
+
+    What the device waited for stands in ``saturation.json`` at the end, without the ceilings of train/pretrain.py.
 
     Returns:
         The signal that ended the training before its last step, if one did.
     """
     if trainer.step_count == 0:
-        save(trainer, run)  # the initial weights: what the trained ones are compared with
+        save(trainer, run, copied)  # the initial weights: what the trained ones are compared with
     watch = SaturationLog(trainer.loader, rank=trainer.place.rank)
-    with RunLog(run, start=trainer.step_count, total=trainer.total, active=trainer.place.first) as log:
+    first, begun_at = trainer.place.first, trainer.step_count
+    with RunLog(run, start=begun_at, total=trainer.total, active=first, title="cpc") as log:
         take_steps(
             trainer,
             watch,
             log,
-            save=partial(save, trainer, run),
+            save=partial(save, trainer, run, copied),
             checkpoint_every=checkpoint_every,
             batch_size=trainer.settings.batch_size,
             stop=stop,
             cure="--learning-rate",
         )
+        report = gather(watch.speeds())
+        log.conclude(report.scalars(), trainer.step_count)
+    if first and trainer.step_count > begun_at:  # the same command after the last step leaves the report as it is
+        with publish(run / "saturation.json") as path:
+            path.write_text(report.to_json(), encoding="utf-8")
+        click.echo(report.verdict.line, err=True)
     return (stop.signal or signal.SIGTERM) if trainer.step_count < trainer.total else None
 
 
@@ -77,17 +94,11 @@ def find_state(run: Path, settings: CpcSettings) -> dict[str, Any] | None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--shards",
-    multiple=True,
-    help="Folder of shards, by path or URL. Several are mixed by weight: --shards A=0.7 B=0.3.",
-)
-@click.argument("more_shards", nargs=-1, metavar="[SHARDS=WEIGHT]...")
-@click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
-@click.option("--epochs", type=int, help="Passes over the tracks.")
-@click.option("--steps", type=int, help="Optimiser steps, instead of --epochs.")
-@click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=["train"], help="May be repeated.")
-@click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
+@options.shards
+@options.run
+@options.length
+@options.splits
+@options.sample_rate
 @click.option("--crop-frames", type=click.IntRange(min=1), help="Samples of a sequence  [default: SampleCNN's crop]")
 @click.option("--batch-size", default=64, help="Sequences in a global batch, over all processes.")
 @click.option("--width", default=512, help="Filters of the encoder's convolutions.")
@@ -96,49 +107,36 @@ def find_state(run: Path, settings: CpcSettings) -> dict[str, Any] | None:
 @click.option("--negatives", default=15, help="Latents of the batch that each prediction is compared with.")
 @click.option("--batch-norm/--no-batch-norm", default=False, help="Batch normalisation behind every convolution.")
 @click.option("--learning-rate", default=3e-4, help="Of Adam.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the initial weights and of every draw.")
+@options.seed()
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float32")
-@click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Who brings crops to the device.")
-@click.option("--access", type=click.Choice(ACCESSES), default="auto", help="How remote shards are read.")
-@click.option(
-    "--window",
-    type=click.IntRange(min=0),
-    help="Shards whose tracks are mixed, 0 for all  [default: what streaming needs, else 0]",
-)
-@click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
-@click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
-@click.option("--depth", type=click.IntRange(min=1), help="Batches read ahead  [default: 3, more where it is far]")
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
+@options.reading
+@options.depth
+@options.checkpoint_every
+@options.checkpoints
+@options.placement
 @one_line_errors()
 def main(
     run: Path,
     shards: tuple[str, ...],
     more_shards: tuple[str, ...],
     checkpoint_every: int,
+    checkpoints: str | None,
     device: str,
     threads: int | None,
-    **options: Any,
+    **values: Any,
 ) -> None:
     """Train CPC without labels. The same command again goes on where it was."""
-    settings = CpcSettings(shards=shards + more_shards, **options)
-    with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
+    settings = CpcSettings(shards=shards + more_shards, **values)
+    with placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
+        from_first(lambda: folder.fetch(lambda copies: check_cpc_resume(copies, settings)))
         trainer = CpcTrainer(settings, place, from_first(lambda: find_state(run, settings)))
         with trainer.loader:
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 save_config(run, trainer.config())
             with StopRequest() as stop:
-                stopped_by = train(trainer, run, checkpoint_every, stop)
-        if place.first:
-            where = f"step {trainer.step_count} of {trainer.total}"
-            if stopped_by is not None:
-                where = f"stopped at {where}; the same command goes on from there"
-            click.echo(f"{run}: {where}")
-    # Whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM is no failure.
-    if stopped_by == signal.SIGINT:
-        sys.exit(130)
+                stopped_by = train(trainer, run, checkpoint_every, stop, copied=folder.saved)
+    end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from clmr.errors import ConfigError, ResumeError
+from clmr.errors import ResumeError
 from loaders.order.mixture import parse_mixture
 from loaders.settings import parse_size
-from sharding.format import SPLITS
+from train.refusals import (
+    check_unchanged,
+    refuse,
+    unless_at_least,
+    unless_length,
+    unless_one_of,
+    unless_rate,
+    unless_seed,
+    unless_splits,
+)
 from train.settings import PRECISIONS, read_config
 
 SYSTEM = "cpc"  # in config.json, where runs of train/pretrain.py have nothing
@@ -77,28 +85,17 @@ class CpcSettings:
         return {name: options[name] for name in (*names, "depth")} | {"cache_bytes": cache_bytes}
 
     def __post_init__(self) -> None:
-        known = set(self.splits) <= set(SPLITS)
-        for refused, reason in (
-            (not self.shards, "give --shards"),
-            ((self.epochs is None) == (self.steps is None), "give --epochs or --steps, one of the two"),
-            (min(self.epochs or 0, self.steps or 0) < 0, "--epochs and --steps are at least 0"),
-            *(
-                (getattr(self, name) < 1, f"--{name.replace('_', '-')} {getattr(self, name)}: at least 1")
-                for name in SIZES
-            ),
+        refuse(
             (
-                not 0 <= self.learning_rate < float("inf"),
-                f"--learning-rate {self.learning_rate}: must be a number from 0 up",
-            ),
-            (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
-            (self.precision not in PRECISIONS, f"--precision {self.precision}: one of {', '.join(PRECISIONS)}"),
-            (
-                not self.splits or not known or len(set(self.splits)) < len(self.splits),
-                f"--split {' '.join(self.splits) or 'of nothing'}: one or more of {', '.join(SPLITS)}, each once",
-            ),
-        ):
-            if refused:
-                raise ConfigError(reason)
+                (not self.shards, "give --shards"),
+                *unless_length(self.epochs, self.steps),
+                *(unless_at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1) for name in SIZES),
+                unless_rate("--learning-rate", self.learning_rate),
+                unless_seed(self.seed),
+                unless_one_of("--precision", self.precision, PRECISIONS),
+                unless_splits(self.splits),
+            )
+        )
 
 
 SIZES = ("batch_size", "width", "context", "predictions", "negatives")
@@ -120,11 +117,4 @@ def check_cpc_resume(run: Path, settings: CpcSettings) -> None:
     config = read_config(run)
     if config.get("kind") != SYSTEM:
         raise ResumeError(f"{run} is a run of train/{config.get('kind', 'pretrain')}.py: give a new --run")
-    saved, now = config["settings"], json.loads(json.dumps(asdict(settings)))
-    for field in fields(settings):
-        before = saved.get(field.name, field.default)
-        if field.name not in FREE_ON_RESUME and before != now[field.name]:
-            raise ResumeError(
-                f"{run} was begun with {field.name} = {before}, not {now[field.name]}: "
-                "repeat that setting or give a new --run"
-            )
+    check_unchanged(run, config["settings"], settings, FREE_ON_RESUME)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from clmr.augment import from_int16
 from clmr.augment.send import send
@@ -65,14 +66,28 @@ class CpcTrainer:
         )
         return info_nce(z, predictions, send(negatives, z.device))
 
-    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns this rank's loss and accuracy, still on the device."""
+    def step(self, batch: Batch, *, measure: bool = False) -> dict[str, Tensor]:
+        """One optimiser step; nothing waits for the device.
+
+        Returns:
+            Scalars on the device, whose mean over ranks is the run's: ``loss`` and ``contrastive_accuracy`` of this
+            rank's sequences; with ``measure`` also ``gradient_norm``, of the gradient averaged over ranks.
+        """
         outcome = self.outcome(batch)
         self.optimizer.zero_grad(set_to_none=True)
         outcome.loss.backward()
+        measured = {"loss": outcome.loss.detach(), "contrastive_accuracy": outcome.accuracy.detach()}
+        if measure:
+            gradients = [weights.grad for weights in self.model.parameters() if weights.grad is not None]
+            measured["gradient_norm"] = get_total_norm(gradients)
         self.optimizer.step()
         self.step_count += 1
-        return outcome.loss.detach(), outcome.accuracy.detach()
+        return measured
+
+    @property
+    def learning_rate(self) -> float:
+        """Of every step."""
+        return self.settings.learning_rate
 
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint needs, as tensors and plain values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from torch import Tensor
 from clmr.collectives import rank, sum_over_ranks, world_size
 from clmr.errors import ClmrError, ConfigError
 from clmr.memory import keep_freed_memory
+from train.first_failure import watched
+from train.precision import tf32
 
 DEVICES = ("auto", "cpu", "cuda")
-
-PEER_GONE = r"Connection (closed|reset) by peer|Broken pipe|Connection refused"
-"""What torch says on the ranks that wait for one that has ended."""
 
 Result = TypeVar("Result")
 
@@ -74,33 +72,50 @@ def barrier() -> None:
 def placed(device: str = "auto", threads: int | None = None) -> Iterator[Place]:
     """Join the other processes torchrun started, if any, and leave them at the end.
 
+    Where one of them fails, all the others end with its message (train/first_failure.py). Float32 is float32 inside:
+    torch would let convolutions use TF32.
+
     Args:
         device: ``auto`` takes the GPU of the local rank where there is one.
         threads: CPU threads of torch; default: this process's share of the cores it may use.
+
+    Raises:
+        ClmrError: another process failed.
+        ConfigError: there is no such device here.
     """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    keep_freed_memory()
+    if processes == 1:
+        with tf32(allowed=False):
+            yield _place(device, threads)
+        return
+    # Both backends: gradients travel over nccl where there are GPUs, small agreements always over gloo.
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        with watched(), tf32(allowed=False):
+            yield _place(device, threads)
+    except BaseException:
+        if not on_gpu:  # nccl would wait for the collective that broke
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def _place(device: str, threads: int | None) -> Place:
+    """Device and threads of this process."""
     number, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device not in DEVICES:
         raise ConfigError(f"--device {device}: one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: torch sees no GPU here; use --device cpu")
-    keep_freed_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or max(1, cores // local_size))
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    here = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
-    if on_gpu:
-        torch.cuda.set_device(here)
-    if processes == 1:
-        yield Place(number, processes, here)
-        return
-    # Both backends: gradients travel over nccl where there are GPUs, small agreements always over gloo.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
-    try:
-        yield Place(number, processes, here)
-    except RuntimeError as error:
-        if re.search(PEER_GONE, str(error)):
-            raise ConfigError("another process of this run ended; its own message says why") from error
-        raise
-    finally:
-        dist.destroy_process_group()
+    if device == "cpu" or not torch.cuda.is_available():
+        return Place(number, processes, torch.device("cpu"))
+    here = torch.device("cuda", local_rank)
+    torch.cuda.set_device(here)
+    return Place(number, processes, here)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a run at the next step boundary, on every rank at the same one."""
+"""SIGTERM, SIGUSR1 and Ctrl-C end a run at the next step boundary, on every rank at the same one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 
 from clmr.collectives import sum_over_ranks
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""SIGUSR1 is what Slurm is commonly told to send ahead of the time limit (``--signal=USR1@120``)."""
+
 
 class StopRequest:
     """Remembers that this process was asked to stop; a second Ctrl-C stops at once."""
@@ -18,7 +21,7 @@ class StopRequest:
         self.signal: int | None = None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,8 +13,7 @@ SIGTERM ends it after a checkpoint with exit status 0, Ctrl-C with 130 (torchrun
 from __future__ import annotations
 
 import signal
-import sys
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,20 @@ from clmr.errors import ConfigError, one_line_errors
 from clmr.model import BATCH_STATISTICS
 from loaders import Batch
 from loaders.saturation.watch import SaturationLog
-from loaders.settings import ACCESSES, BACKENDS
-from sharding.format import SPLITS
-from sharding.publish import claimed, publish
-from train import checkpoint
+from sharding.publish import publish
+from train import checkpoint, options
 from train.augment_choice import log_draws, with_recipe
 from train.ceilings import Ceilings, gather, measure_ceilings
-from train.launch import DEVICES, from_first, placed
+from train.ending import end
+from train.launch import from_first, placed
+from train.memory_plan import describe
+from train.online_probe import OnlineProbe
+from train.out_of_memory import options_that_help
 from train.preempt import StopRequest
 from train.recipe import find_recipe, with_options
+from train.run_folder import run_folder
 from train.runlog import RunLog
-from train.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, PretrainSettings, check_resume, save_config
+from train.settings import OPTIMIZERS, PRETRAIN_PRECISIONS, SCHEDULES, PretrainSettings, check_resume, save_config
 from train.steps import take_steps
 from train.trainer import Trainer
 
@@ -44,8 +46,8 @@ from train.trainer import Trainer
 class Saver:
     """Writes a checkpoint of the trainer, once for each step it is asked at, from the first rank."""
 
-    def __init__(self, trainer: Trainer, run: Path) -> None:
-        self.trainer, self.run = trainer, run
+    def __init__(self, trainer: Trainer, run: Path, copied: Callable[[int], None] = lambda step: None) -> None:
+        self.trainer, self.run, self.copied = trainer, run, copied
         self.saved = trainer.step_count if checkpoint.checkpoint_path(run, trainer.step_count).exists() else None
 
     def __call__(self) -> None:
@@ -59,11 +61,19 @@ class Saver:
             raise ConfigError(f"the weights are not finite after step {step}: lower --learning-rate or --temperature")
         if self.saved != self.trainer.step_count and self.trainer.place.first:
             checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
+            self.copied(self.trainer.step_count)
         self.saved = self.trainer.step_count
 
 
 def train(
-    trainer: Trainer, run: Path, checkpoint_every: int, stop: StopRequest, *, ceilings: bool = True
+    trainer: Trainer,
+    run: Path,
+    checkpoint_every: int,
+    stop: StopRequest,
+    *,
+    ceilings: bool = True,
+    probe_every: int = 0,
+    copied: Callable[[int], None] = lambda step: None,
 ) -> int | None:
     """Train to the last step, or to a signal; the last step done is in a checkpoint either way.
 
@@ -73,14 +83,16 @@ def train(
         checkpoint_every: steps between checkpoints.
         stop: listens for signals already.
         ceilings: measure first what the trainer and the loader reach alone; it changes nothing but a few seconds.
+        probe_every: epochs between linear probes on the shards' own labels; 0 for none. They change nothing either.
+        copied: has a checkpoint that was written copied elsewhere, by its step.
 
     Returns:
         The signal that ended the training before its last step, if one did.
     """
-    save = Saver(trainer, run)
+    save = Saver(trainer, run, copied)
     if trainer.step_count == 0:
         save()  # the initial weights: what the pretrained encoder is compared with
-    first = trainer.place.first
+    first, begun_at = trainer.place.first, trainer.step_count
     alone = measure_ceilings(trainer) if ceilings else Ceilings()
     watch = SaturationLog(
         trainer.loader,
@@ -93,7 +105,11 @@ def train(
         if first and trainer.step_count == 0:
             log_draws(run, trainer.views, batch)
 
-    with RunLog(run, start=trainer.step_count, total=trainer.total, active=first) as log:
+    with (
+        RunLog(run, start=begun_at, total=trainer.total, active=first) as log,
+        OnlineProbe(trainer, run, log, probe_every) as probe,
+    ):
+        probe.catch_up()
         take_steps(
             trainer,
             watch,
@@ -104,10 +120,11 @@ def train(
             stop=stop,
             cure="--learning-rate or --temperature",
             look=look,
+            aside=probe,
         )
-        report = gather(watch.speeds())
+        report = gather(probe.without(watch.speeds()))
         log.conclude(report.scalars(), trainer.step_count)
-    if first:
+    if first and trainer.step_count > begun_at:  # the same command after the last step leaves the report as it is
         with publish(run / "saturation.json") as path:
             path.write_text(report.to_json(), encoding="utf-8")
         click.echo(report.verdict.line, err=True)
@@ -130,17 +147,11 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
     metavar="NAME",
     help="A run of the paper, by its name in train/recipes, or a TOML file; options given beside it override it.",
 )
-@click.option(
-    "--shards",
-    multiple=True,
-    help="Folder of shards, by path or URL. Several are mixed by weight: --shards A=0.7 B=0.3.",
-)
-@click.argument("more_shards", nargs=-1, metavar="[SHARDS=WEIGHT]...")
-@click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
-@click.option("--epochs", type=int, help="Passes over the tracks.")
-@click.option("--steps", type=int, help="Optimiser steps, instead of --epochs.")
-@click.option("--split", "splits", type=click.Choice(SPLITS), multiple=True, default=["train"], help="May be repeated.")
-@click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
+@options.shards
+@options.run
+@options.length
+@options.splits
+@options.sample_rate
 @click.option("--batch-size", default=96, help="Pairs in a global batch, over all processes.")
 @click.option("--width", default=512, help="Length of the representation; 512 is the paper's encoder.")
 @click.option("--projection", default=128, help="Length of the projection the loss sees.")
@@ -161,24 +172,23 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
     metavar="NAME=P",
     help="Apply one augmentation to another share of the views, such as pitch=0.8; may be repeated.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the initial weights and of every draw.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float32")
-@click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Who brings crops to the device.")
-@click.option("--access", type=click.Choice(ACCESSES), default="auto", help="How remote shards are read.")
+@options.seed()
 @click.option(
-    "--window",
-    type=click.IntRange(min=0),
-    help="Shards whose tracks are mixed, 0 for all  [default: what streaming needs, else 0]",
+    "--precision",
+    type=click.Choice(PRETRAIN_PRECISIONS),
+    default="float32",
+    help="Of encoder and projector; the loss is float32 at the least. A device without TF32 takes float32 for tf32.",
 )
-@click.option("--cache", help="Folder of the streaming cache  [default: $CLMR_CACHE or ~/.cache/clmr/shards]")
-@click.option("--cache-size", help="Most the cache may hold, such as 500GiB  [default: 80 % of what is free]")
+@click.option("--compile/--no-compile", default=False, help="Compile the model; the first step then takes minutes.")
+@click.option("--fused/--no-fused", default=False, help="Keep less for the backward pass and compute it again.")
+@options.reading
 @click.option(
     "--pairs-per-read",
     type=click.IntRange(min=1),
     default=1,
     help="Batches in a row of the same tracks; an epoch has so many times the steps.",
 )
-@click.option("--depth", type=click.IntRange(min=1), help="Batches read ahead  [default: 3, more where it is far]")
+@options.depth
 @click.option("--shuffle", type=click.IntRange(min=1), help="Pairs that the webdataset backend mixes in memory.")
 @click.option("--quiet-db", type=float, help="Avoid crops so many dB below their track's loudest, such as 20.")
 @click.option(
@@ -186,9 +196,16 @@ def find_state(run: Path, settings: PretrainSettings) -> tuple[str | None, dict[
     default=True,
     help="Measure for a few seconds what trainer and loader reach alone, for the verdict at the end.",
 )
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
+@options.checkpoint_every
+@options.checkpoints
+@click.option(
+    "--probe-every",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Epochs between linear probes on the shards' own labels, 0 for none; they change nothing of the training.",
+)
+@options.placement
+@click.option("--memory-plan", is_flag=True, help="Print what memory this run needs, and with other options; no more.")
 @one_line_errors()
 def main(
     run: Path,
@@ -196,36 +213,46 @@ def main(
     shards: tuple[str, ...],
     more_shards: tuple[str, ...],
     checkpoint_every: int,
+    checkpoints: str | None,
     device: str,
     threads: int | None,
     *,
     ceilings: bool,
-    **options: Any,
+    probe_every: int,
+    memory_plan: bool,
+    **values: Any,
 ) -> None:
     """Pretrain an encoder without labels. The same command again goes on where it was."""
-    options["shards"] = shards + more_shards
+    values["shards"] = shards + more_shards
     source = click.get_current_context().get_parameter_source
-    given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
-    with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
+    given = {name for name in values if source(name) is not ParameterSource.DEFAULT}
+    with placed(device, threads) as place, run_folder(run, place, checkpoints, writes=not memory_plan) as folder:
         recipe = from_first(lambda: find_recipe(recipe_name, run)) if recipe_name is not None else None
-        settings = with_options(recipe, options, given)
+        settings = with_options(recipe, values, given)
+        if memory_plan:
+            if place.first:
+                click.echo(describe(settings, place))
+            return
+        from_first(lambda: folder.fetch(lambda copies: check_resume(copies, settings)))
         chain, state = from_first(lambda: find_state(run, settings))
-        trainer = Trainer(replace(settings, recipe=chain), place, state)
-        with trainer.loader:
+        with options_that_help(settings, settings.sample_rate, place):
+            trainer = Trainer(replace(settings, recipe=chain), place, state)
+        with options_that_help(settings, trainer.loader.sample_rate, place), trainer.loader:
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 about = {"recipe": recipe.record(trainer.settings)} if recipe else {}
                 save_config(run, trainer.config() | about)
             with StopRequest() as stop:
-                stopped_by = train(trainer, run, checkpoint_every, stop, ceilings=ceilings)
-        if place.first:
-            where = f"step {trainer.step_count} of {trainer.total}"
-            if stopped_by is not None:
-                where = f"stopped at {where}; the same command goes on from there"
-            click.echo(f"{run}: {where}")
-    # Whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM is no failure.
-    if stopped_by == signal.SIGINT:
-        sys.exit(130)
+                stopped_by = train(
+                    trainer,
+                    run,
+                    checkpoint_every,
+                    stop,
+                    ceilings=ceilings,
+                    probe_every=probe_every,
+                    copied=folder.saved,
+                )
+    end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,11 +16,21 @@ from sharding.publish import publish
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+GROUPS = {
+    "task": ("loss", "contrastive_accuracy"),
+    "geometry": ("alignment", "uniformity"),
+    "optimizer": ("learning_rate", "gradient_norm"),
+    "speed": ("pairs_per_second", "windows_per_second", "wait_share", "memory_gib"),
+    "progress": ("epoch", "best_epoch"),
+    "validation": ("validation_roc_auc", "validation_pr_auc"),
+}
+TAGS = {name: f"{group}/{name.removeprefix(f'{group}_')}" for group, names in GROUPS.items() for name in names}
+"""Where a number of the log stands in TensorBoard; a name that is not here stands there as it is."""
 
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """The logged steps of a run, in order; a half-written last line is left out."""
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The entries of a file of :class:`StepLines`, in order; a half-written last line is left out."""
     entries = []
-    path = run / "log.jsonl"
     if path.exists():
         for line in path.read_bytes().splitlines():
             try:
@@ -31,24 +43,63 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The logged steps of a run, in order; a half-written last line is left out."""
+    return read_lines(run / "log.jsonl")
+
+
+def read_probes(run: Path) -> list[dict[str, Any]]:
+    """The linear probes taken while a run trained (train/online_probe.py), in order of steps."""
+    return read_lines(run / "probe.jsonl")
+
+
+class StepLines:
+    """A file of JSON lines that each belong to a step; what a run that goes on had written later is cut away."""
+
+    def __init__(self, path: Path, *, start: int) -> None:
+        kept = [entry for entry in read_lines(path) if entry["step"] <= start]
+        with publish(path) as whole:
+            whole.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, *entries: Mapping[str, Any]) -> None:
+        """A line for each, all at once; they outlive this process from here on."""
+        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
+
+    def settle(self) -> None:
+        """Have it on the disk: it outlives the machine."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """No line follows."""
+        self._file.close()
+
+
 class RunLog:
     """Writes the log from the first rank; on the others every call does nothing.
 
     A resumed run cuts away what was logged after its checkpoint, so that the curves go on without a seam.
+
+    Args:
+        run: folder of the run.
+        start: steps done before.
+        total: of all steps.
+        active: True on the first rank.
+        title: what the progress bar is called.
+        unit: what is counted per second, in the plural: the log has ``<unit>_per_second``.
     """
 
-    def __init__(self, run: Path, *, start: int, total: int, active: bool) -> None:
-        self.active = active
+    def __init__(
+        self, run: Path, *, start: int, total: int, active: bool, title: str = "pretrain", unit: str = "pairs"
+    ) -> None:
+        self.active, self.start, self._unit = active, start, unit
         if not active:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [entry for entry in read_log(run) if entry["step"] <= start]
-        with publish(run / "log.jsonl") as path:
-            path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-        self._file = (run / "log.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._lines = StepLines(run / "log.jsonl", start=start)
         self._board: SummaryWriter = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
-        self._bar = tqdm(total=total, initial=start, unit="step", desc="pretrain", dynamic_ncols=True, mininterval=0.5)
+        self._bar = tqdm(total=total, initial=start, unit="step", desc=title, dynamic_ncols=True, mininterval=0.5)
 
     def advance(self) -> None:
         """One more step is done."""
@@ -59,18 +110,33 @@ class RunLog:
         """Log one step; ``entry`` has ``step`` and plain numbers."""
         if not self.active:
             return
-        self._file.write(json.dumps(entry) + "\n")
-        for name, value in entry.items():
-            if name != "step":
-                self._board.add_scalar(name, value, entry["step"])
-        waiting = f", waiting {entry['wait_share']:.0%}" if "wait_share" in entry else ""
-        self._bar.set_postfix_str(f"loss {entry['loss']:.4f}, {entry['pairs_per_second']:.0f} pairs/s{waiting}")
+        self._lines.write(entry)
+        self.scalars({TAGS.get(name, name): value for name, value in entry.items() if name != "step"}, entry["step"])
+        if "loss" in entry:
+            waiting = f", waiting {entry['wait_share']:.0%}" if "wait_share" in entry else ""
+            pace = f"{entry[f'{self._unit}_per_second']:.0f} {self._unit}/s"
+            self._bar.set_postfix_str(f"loss {entry['loss']:.4f}, {pace}{waiting}")
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers for TensorBoard alone."""
+        if self.active:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def say(self, text: str) -> None:
+        """A line on stderr, clear of the progress bar."""
+        if self.active:
+            tqdm.write(text, file=sys.stderr)
+
+    def settle(self) -> None:
+        """Have all that was logged on the disk, TensorBoard's numbers too, which it else holds back for minutes."""
+        if self.active:
+            self._lines.settle()
+            self._board.flush()
 
     def conclude(self, scalars: Mapping[str, float], step: int) -> None:
         """What is known at the end only, for TensorBoard."""
-        if self.active:
-            for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
+        self.scalars(scalars, step)
 
     def __enter__(self) -> Self:
         return self
@@ -79,4 +145,4 @@ class RunLog:
         if self.active:
             self._bar.close()
             self._board.close()
-            self._file.close()
+            self._lines.close()

@@ -15,6 +15,7 @@ from sharding.format import SPLITS
 from sharding.publish import publish
 
 PRECISIONS = ("float32", "bf16", "float64")
+PRETRAIN_PRECISIONS = ("float32", "tf32", "bf16", "float64")
 OPTIMIZERS = ("adam", "lars")
 SCHEDULES = ("constant", "cosine")
 
@@ -64,7 +65,11 @@ class PretrainSettings:
     seed: int = 0
     """Of the initial weights and of every draw."""
     precision: str = "float32"
-    """float32, bf16 (autocast) or float64 (for parity checks)."""
+    """float32, tf32 (matrix products of encoder and projector), bf16 (autocast of these) or float64 (parity checks)."""
+    compile: bool = False
+    """Compile encoder and projector with torch.compile, in the first step."""
+    fused: bool = False
+    """Keep the convolutions' outputs alone for the backward pass and compute the rest again."""
     backend: str = "auto"
     """Of the loader: torch, dali, resident or webdataset."""
     access: str = "auto"
@@ -125,7 +130,14 @@ class PretrainSettings:
                 "give --warmup-epochs or --warmup-steps, one of the two, at least 0",
             ),
             (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
-            (self.precision not in PRECISIONS, f"--precision {self.precision}: one of {', '.join(PRECISIONS)}"),
+            (
+                self.precision not in PRETRAIN_PRECISIONS,
+                f"--precision {self.precision}: one of {', '.join(PRETRAIN_PRECISIONS)}",
+            ),
+            (
+                self.compile and self.fused,
+                "--compile and --fused exclude each other: give the faster one (docs/speed.md)",
+            ),
             (
                 self.batch_statistics not in BATCH_STATISTICS,
                 f"--batch-statistics {self.batch_statistics}: one of {', '.join(BATCH_STATISTICS)}",
@@ -146,7 +158,7 @@ class PretrainSettings:
 # compares chains by what they do.)
 FREE_ON_RESUME = {
     *("shards", "epochs", "steps", "sample_rate", "augment", "recipe", "probability"),
-    *("backend", "access", "window", "cache", "cache_size", "depth"),
+    *("backend", "access", "window", "cache", "cache_size", "depth", "compile", "fused"),
 }
 
 

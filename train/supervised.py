@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import math
 import signal
-import sys
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from typing import Any
 import click
 
 from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
-from sharding.publish import claimed, publish
-from train import checkpoint
-from train.launch import DEVICES, barrier, from_first, mean_over_ranks, placed
+from sharding.publish import publish
+from train import checkpoint, options
+from train.ending import end
+from train.launch import barrier, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
 from train.probe import write_tags
+from train.run_folder import run_folder
 from train.settings import PRECISIONS, save_config
 from train.steps import LOG_EVERY
 from train.supervised_data import LabelledSplits
@@ -43,8 +45,8 @@ DEFAULT = SupervisedSettings(shards="")
 class Saver:
     """Writes a checkpoint of the trainer from the first rank, once for each state it is asked in."""
 
-    def __init__(self, trainer: SupervisedTrainer, run: Path) -> None:
-        self.trainer, self.run = trainer, run
+    def __init__(self, trainer: SupervisedTrainer, run: Path, copied: Callable[[int], None]) -> None:
+        self.trainer, self.run, self.copied = trainer, run, copied
         there = checkpoint.checkpoint_path(run, trainer.step_count).exists()
         self._saved = (trainer.step_count, trainer.epochs_done) if there else None
 
@@ -54,21 +56,28 @@ class Saver:
         Raises:
             ConfigError: on every rank, when the weights have diverged: no checkpoint ever holds such weights.
         """
+        self.trainer.check_finite()
         now = (self.trainer.step_count, self.trainer.epochs_done)
-        if not all(bool(weights.isfinite().all()) for weights in self.trainer.model.parameters()):
-            raise ConfigError(f"the weights are not finite after step {now[0]}: lower --learning-rate")
         if self._saved != now and self.trainer.place.first:
             checkpoint.save(self.run, self.trainer.step_count, self.trainer.state())
+            self.copied(self.trainer.step_count)
         self._saved = now
 
 
-def train(trainer: SupervisedTrainer, run: Path, checkpoint_every: int, stop: StopRequest) -> bool:
+def train(
+    trainer: SupervisedTrainer,
+    run: Path,
+    checkpoint_every: int,
+    stop: StopRequest,
+    *,
+    copied: Callable[[int], None] = lambda step: None,
+) -> bool:
     """Train until it is finished, or to a signal; the last step done is in a checkpoint either way.
 
     Returns:
         True if it is finished.
     """
-    save = Saver(trainer, run)
+    save = Saver(trainer, run, copied)
     if trainer.step_count == 0:
         save()
     total = trainer.settings.epochs * trainer.steps_per_epoch
@@ -154,10 +163,15 @@ def evaluate(trainer: SupervisedTrainer, run: Path) -> None:
     click.echo(describe(result))
 
 
+def with_augment(settings: SupervisedSettings) -> SupervisedSettings:
+    """The settings with the text of the augmentations' recipe, where they come from a file."""
+    return replace(settings, recipe=read_augment(settings))
+
+
 def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dict[str, Any] | None]:
     """The text of the recipe, if there is one, and the newest checkpoint of ``run``, if it has any that belongs."""
-    recipe = read_augment(settings)
-    settings = replace(settings, recipe=recipe)
+    settings = with_augment(settings)
+    recipe = settings.recipe
     build_chain(settings, sample_rate=22050)  # mistakes show before any shard is opened
     if not checkpoint.checkpoints(run):
         return recipe, None
@@ -167,10 +181,10 @@ def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dic
 
 @click.command(context_settings={"show_default": True})
 @click.option("--shards", required=True, help="Folder of labelled shards, by path or URL.")
-@click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+@options.run
 @click.option("--task", type=click.Choice(TASKS), default=DEFAULT.task, help="auto: classes if each track has one.")
 @click.option("--label-fraction", default=DEFAULT.label_fraction, help="Share of the train split's songs, 0.01 to 1.")
-@click.option("--sample-rate", type=int, help="Hz the shards must have  [default: what they have]")
+@options.sample_rate
 @click.option("--batch-size", default=DEFAULT.batch_size, help="Windows in a global batch, over all processes.")
 @click.option("--epochs", default=DEFAULT.epochs, help="Passes over the windows at most.")
 @click.option("--patience", default=DEFAULT.patience, help="Epochs without gain on the validation split.")
@@ -179,34 +193,33 @@ def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dic
 @click.option("--learning-rate", default=DEFAULT.learning_rate, help="Of Adam.")
 @click.option("--weight-decay", default=DEFAULT.weight_decay, help="Of Adam.")
 @click.option("--augment", default=DEFAULT.augment, help="crop (none), paper, official, or the TOML file of a recipe.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=DEFAULT.seed, help="Of weights, songs and draws.")
+@options.seed("Of weights, songs and draws.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default=DEFAULT.precision)
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads  [default: this process's share of the cores]")
+@options.checkpoint_every
+@options.checkpoints
+@options.placement
 @one_line_errors()
-def main(run: Path, checkpoint_every: int, device: str, threads: int | None, **options: Any) -> None:
+def main(
+    run: Path, checkpoint_every: int, checkpoints: str | None, device: str, threads: int | None, **values: Any
+) -> None:
     """Train an encoder and a classifier on labels. The same command again goes on where it was."""
-    settings = SupervisedSettings(**options)
-    with placed(device, threads) as place, claimed(run) if place.first else nullcontext():
+    settings = SupervisedSettings(**values)
+    with placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
+        # What the copies have to be a run of, its augmentations included.
+        from_first(lambda: folder.fetch(lambda copies: check_resume(copies, with_augment(settings))))
         recipe, state = from_first(lambda: find_state(run, settings))
         with LabelledSplits(settings, place) as data, StopRequest() as stop:
             trainer = SupervisedTrainer(replace(settings, recipe=recipe), data, place, state)
             if place.first:
                 save_config(run, trainer.config())
-            finished = train(trainer, run, checkpoint_every, stop)
+            finished = train(trainer, run, checkpoint_every, stop, copied=folder.saved)
             if place.first:
                 save_config(run, trainer.config())  # how many steps it came to
-                where = f"step {trainer.step_count}, epoch {trainer.epochs_done}, best epoch {trainer.best_epoch}"
-                click.echo(
-                    f"{run}: {where if finished else f'stopped at {where}; the same command goes on from there'}"
-                )
             if finished:
                 evaluate(trainer, run)
             barrier()  # no rank leaves while the first one writes
-    # Whoever pressed Ctrl-C does not want the next command of the line; a scheduler's SIGTERM is no failure.
-    if not finished and stop.signal == signal.SIGINT:
-        sys.exit(130)
+    where = f"step {trainer.step_count}, epoch {trainer.epochs_done}, best epoch {trainer.best_epoch}"
+    end(run, where, None if finished else stop.signal or signal.SIGTERM, first=place.first)
 
 
 if __name__ == "__main__":

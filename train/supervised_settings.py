@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clmr.augment import Chain, Views
 from clmr.augment.presets import PRESETS
 from clmr.errors import ConfigError, ResumeError
+from train.refusals import check_unchanged, refuse, unless_at_least, unless_one_of, unless_rate, unless_seed
 from train.settings import PRECISIONS, read_config
 
 TASKS = ("auto", "tags", "classes")
@@ -52,24 +52,20 @@ class SupervisedSettings:
     """float32, bf16 (autocast) or float64 (for parity checks)."""
 
     def __post_init__(self) -> None:
-        infinity = float("inf")
-        for refused, reason in (
-            (self.task not in TASKS, f"--task {self.task}: one of {', '.join(TASKS)}"),
-            (not 0 < self.label_fraction <= 1, f"--label-fraction {self.label_fraction}: above 0, at most 1"),
-            (self.batch_size < 2, f"--batch-size {self.batch_size}: batch normalisation needs at least 2 windows"),
-            (self.epochs < 1, f"--epochs {self.epochs}: at least 1"),
-            (self.patience < 1, f"--patience {self.patience}: at least 1"),
-            (not 0 <= self.dropout < 1, f"--dropout {self.dropout}: at least 0, below 1"),
+        refuse(
             (
-                not 0 <= self.learning_rate < infinity,
-                f"--learning-rate {self.learning_rate}: must be a number from 0 up",
-            ),
-            (not 0 <= self.weight_decay < infinity, f"--weight-decay {self.weight_decay}: must be a number from 0 up"),
-            (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
-            (self.precision not in PRECISIONS, f"--precision {self.precision}: one of {', '.join(PRECISIONS)}"),
-        ):
-            if refused:
-                raise ConfigError(reason)
+                unless_one_of("--task", self.task, TASKS),
+                (not 0 < self.label_fraction <= 1, f"--label-fraction {self.label_fraction}: above 0, at most 1"),
+                (self.batch_size < 2, f"--batch-size {self.batch_size}: batch normalisation needs at least 2 windows"),
+                unless_at_least("--epochs", self.epochs, 1),
+                unless_at_least("--patience", self.patience, 1),
+                (not 0 <= self.dropout < 1, f"--dropout {self.dropout}: at least 0, below 1"),
+                unless_rate("--learning-rate", self.learning_rate),
+                unless_rate("--weight-decay", self.weight_decay),
+                unless_seed(self.seed),
+                unless_one_of("--precision", self.precision, PRECISIONS),
+            )
+        )
 
 
 # A longer run may go on from a shorter one, and shards may move. Recipes are compared by what they do.
@@ -111,16 +107,8 @@ def check_resume(run: Path, settings: SupervisedSettings) -> None:
     """
     config = read_config(run)
     if config.get("kind") != KIND:
-        raise ResumeError(f"{run} is a run of train/pretrain.py; give a new --run")
-    saved: dict[str, Any] = config["settings"]
-    now = json.loads(json.dumps(asdict(settings)))
-    for field in fields(settings):
-        name = field.name
-        before = saved.get(name, field.default)
-        if name not in FREE_ON_RESUME and before != now[name]:
-            raise ResumeError(
-                f"{run} was begun with {name} = {before}, not {now[name]}: repeat that setting or give a new --run"
-            )
+        raise ResumeError(f"{run} is a run of train/{config.get('kind', 'pretrain')}.py: give a new --run")
+    check_unchanged(run, config["settings"], settings, FREE_ON_RESUME)
     chain = build_chain(settings, config["sample_rate"])
     if config.get("augment") != json.loads(json.dumps(chain.describe())):
         raise ResumeError(f"{run} was begun with other augmentations: repeat its --augment or give a new --run")

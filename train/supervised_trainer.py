@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from clmr import SampleCNN
 from clmr.augment import from_int16
 from clmr.augment.send import send
 from clmr.draw import make_keys
-from clmr.errors import ResumeError
+from clmr.errors import ConfigError, ResumeError
 from loaders import WindowBatch
 from train.launch import Place, from_first
 from train.supervised_data import LabelledSplits
@@ -96,8 +97,15 @@ class SupervisedTrainer:
         return loss.detach()
 
     def validate(self) -> Scores:
-        """End an epoch: score the validation tracks and keep the weights if they are the best so far."""
+        """End an epoch: score the validation tracks and keep the weights if they are the best so far.
+
+        Raises:
+            ConfigError: on every rank, when the weights have diverged.
+        """
+        self.check_finite()
         probability = predict(self.model, self.data.valid, self.data.task, self.dtype)
+        if not np.isfinite(probability).all():  # weights so large that what follows from them is none
+            raise ConfigError(f"the network's outputs are not finite at step {self.step_count}: lower --learning-rate")
         # One rank decides: whether to stop must be the same everywhere.
         scores = from_first(lambda: validation_scores(self.data.valid.labels, probability))
         self.epochs_done += 1
@@ -105,6 +113,15 @@ class SupervisedTrainer:
             self.best_epoch, self.best_score = self.epochs_done, scores.mean
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         return scores
+
+    def check_finite(self) -> None:
+        """Refuse weights that have diverged.
+
+        Raises:
+            ConfigError: on every rank.
+        """
+        if not all(bool(weights.isfinite().all()) for weights in self.model.parameters()):
+            raise ConfigError(f"the weights are not finite after step {self.step_count}: lower --learning-rate")
 
     def load_best(self) -> None:
         """Give the model the weights of the best epoch."""

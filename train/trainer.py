@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -12,12 +13,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clmr import ContrastiveModel, Projector, SampleCNN
 from clmr.errors import ConfigError, ResumeError
-from clmr.lars import LARS, lars_groups
+from clmr.geometry import alignment, uniformity
 from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from loaders.pairs import windows_of
 from train.augment_choice import build_views
+from train.averaging import average_in_rank_order
+from train.compiling import compiled
 from train.launch import Place, from_first
+from train.optimizer import build_optimizer, load_optimizer
+from train.precision import Precision, tf32
 from train.schedule import build_schedule
 from train.settings import PretrainSettings
 
@@ -26,15 +31,9 @@ def build_model(settings: PretrainSettings, sample_rate: int) -> ContrastiveMode
     """Encoder and projector with the initial weights of ``settings.seed``, the same on every rank."""
     torch.manual_seed(settings.seed)
     encoder = SampleCNN(sample_rate=sample_rate, width=settings.width)
+    encoder.fused = settings.fused
     projector = Projector(settings.width, out=settings.projection)
     return ContrastiveModel(encoder, projector, settings.batch_statistics)
-
-
-def build_optimizer(settings: PretrainSettings, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of all parameters of ``model``; its learning rate is set anew before every step."""
-    if settings.optimizer == "lars":
-        return LARS(lars_groups(model), settings.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def check_agreement(fingerprint: dict[str, Any]) -> None:
@@ -90,7 +89,10 @@ def over_ranks(model: nn.Module, place: Place) -> nn.Module:
     if place.world_size == 1:
         return model
     # Buffers need no broadcast: the batch-norm statistics are global, hence the same on every rank.
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    ranked = DistributedDataParallel(model, broadcast_buffers=False)
+    if place.device.type == "cpu":
+        ranked.register_comm_hook(None, average_in_rank_order)
+    return ranked
 
 
 class Trainer:
@@ -99,12 +101,12 @@ class Trainer:
     def __init__(self, settings: PretrainSettings, place: Place, state: dict[str, Any] | None = None) -> None:
         """Make everything anew, or go on from a checkpoint's ``state``."""
         self.settings, self.place = settings, place
-        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.precision = Precision(settings.precision, place.device.type)
         self.loader = open_pairs(settings, place, state, sample_rate=settings.sample_rate)
         check_agreement(self.loader.state_dict()["fingerprint"])
         self.views = build_views(settings, self.loader.sample_rate)
-        self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.dtype)
-        self.ranked = over_ranks(self.model, place)
+        self.model = build_model(settings, self.loader.sample_rate).to(place.device, self.precision.dtype)
+        self.project = self.projection_of(self.model)
         self.optimizer = build_optimizer(settings, self.model)
         self.step_count = 0
         steps = settings.steps if settings.steps is not None else (settings.epochs or 0) * len(self.loader)
@@ -113,19 +115,52 @@ class Trainer:
         if state is not None:
             self._resume(state)
 
-    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns this rank's loss and contrastive accuracy, still on the device."""
-        views = self.views(batch.pcm, batch.keys, self.dtype)
-        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            z = self.ranked(views)
-        outcome = contrastive_output(z[0], z[1], self.settings.temperature)
-        self.optimizer.zero_grad(set_to_none=True)
-        outcome.loss.backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule(self.step_count)
-        self.optimizer.step()
+    def projection_of(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Views to projections by ``model``, as a step computes them: over the ranks, and compiled where asked for."""
+        ranked = over_ranks(model, self.place)
+        return compiled(ranked) if self.settings.compile else ranked
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the step just done; before the first step, of that one."""
+        return self.schedule(max(0, self.step_count - 1))
+
+    def step(self, batch: Batch, *, measure: bool = False) -> dict[str, Tensor]:
+        """One optimiser step; nothing in it waits for the device.
+
+        Args:
+            batch: this rank's rows.
+            measure: give what takes some more work too; every rank must ask alike.
+
+        Returns:
+            Scalars, still on the device: ``loss`` and ``contrastive_accuracy`` of this rank's anchors; to ``measure``
+            also ``alignment`` and ``uniformity`` of the projections and ``gradient_norm``, the L2 norm of the gradient
+            of all parameters. Each one's mean over the ranks is the run's.
+        """
+        with tf32(allowed=False):
+            views = self.views(batch.pcm, batch.keys, self.precision.dtype)
+            self.optimizer.zero_grad(set_to_none=True)
+            with self.precision.forward():
+                projected = self.project(views)
+            # dL/dw = dz/dw . dL/dz: two backward passes, because the loss's is exact and the model's need not be.
+            z = projected.detach().requires_grad_()
+            outcome = contrastive_output(z[0], z[1], self.settings.temperature)
+            outcome.loss.backward()
+            with self.precision.backward():
+                projected.backward(z.grad)
+            values = {"loss": outcome.loss.detach(), "contrastive_accuracy": outcome.accuracy.detach()}
+            if measure:
+                gradients = [weights.grad for weights in self.model.parameters() if weights.grad is not None]
+                values |= {
+                    "alignment": alignment(z[0], z[1]),
+                    "uniformity": uniformity(z[0], z[1]),
+                    "gradient_norm": nn.utils.get_total_norm(gradients),
+                }
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.schedule(self.step_count)
+            self.optimizer.step()
         self.step_count += 1
-        return outcome.loss.detach(), outcome.accuracy.detach()
+        return values
 
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint needs, as tensors and plain values."""
@@ -140,7 +175,7 @@ class Trainer:
     def _resume(self, state: dict[str, Any]) -> None:
         self.loader.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         torch.set_rng_state(state["rng"])
         self.step_count = state["step"]
         if self.step_count > self.total:

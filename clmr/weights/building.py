@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from clmr.encoder import POOLS, SampleCNN
@@ -37,32 +38,39 @@ def build_encoder(tensors: Mapping[str, Tensor], source: str) -> SampleCNN:
         raise ResumeError(f"{source}: no encoder has the kernels {kernels}; known are {known}")
     width = _named(tensors, LAST, 3, "encoder", source).shape[0]
     try:
-        encoder = SampleCNN(rates[0], width)
+        return filled(lambda: SampleCNN(rates[0], width), tensors, "encoder", source)
     except ConfigError as error:
         raise ResumeError(f"{source}: {LAST} has {width} output channels, but {error}") from error
-    return filled(encoder, tensors, "encoder", source)
 
 
 def build_projector(tensors: Mapping[str, Tensor], width: int, source: str) -> Projector:
     """The projection head of an encoder of ``width`` features; see :func:`build_encoder`."""
     hidden = _named(tensors, "0.weight", 2, "projector", source).shape[0]
     out = _named(tensors, "2.weight", 2, "projector", source).shape[0]
-    return filled(Projector(width, max(hidden, 1), max(out, 1)), tensors, "projector", source)
+    return filled(lambda: Projector(width, hidden, out), tensors, "projector", source)
 
 
 def build_head(tensors: Mapping[str, Tensor], width: int, source: str) -> nn.Sequential:
     """The classifier on ``width`` features, a linear layer or two with ReLU between; its outputs are logits."""
     first = _named(tensors, "0.weight", 2, "head", source).shape[0]
-    layers: list[nn.Module] = [nn.Linear(width, max(first, 1))]
-    if any(name.startswith("2.") for name in tensors):
-        classes = _named(tensors, "2.weight", 2, "head", source).shape[0]
-        layers += [nn.ReLU(), nn.Linear(max(first, 1), max(classes, 1))]
-    return filled(nn.Sequential(*layers), tensors, "head", source)
+    if not any(name.startswith("2.") for name in tensors):
+        return filled(lambda: nn.Sequential(nn.Linear(width, first)), tensors, "head", source)
+    classes = _named(tensors, "2.weight", 2, "head", source).shape[0]
+    return filled(
+        lambda: nn.Sequential(nn.Linear(width, first), nn.ReLU(), nn.Linear(first, classes)), tensors, "head", source
+    )
 
 
-def filled(module: M, tensors: Mapping[str, Tensor], part: str, source: str) -> M:
-    """``module`` with these weights, in evaluation mode."""
-    expected = module.state_dict()
+def filled(make: Callable[[], M], tensors: Mapping[str, Tensor], part: str, source: str) -> M:
+    """The module that ``make`` gives with these weights, in evaluation mode.
+
+    It is made without memory first: what a file says of its sizes decides nothing before all its tensors have them.
+    """
+    try:
+        with torch.device("meta"):
+            expected = make().state_dict()
+    except RuntimeError as error:  # a size beyond what torch can count
+        raise ResumeError(f"{source}: no {part} is as large as its weights say") from error
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
     if missing or unexpected:
@@ -75,13 +83,14 @@ def filled(module: M, tensors: Mapping[str, Tensor], part: str, source: str) -> 
         got = tensors[name]
         if got.shape != value.shape:
             raise ResumeError(f"{source}: {part} {name} has shape {list(got.shape)}, expected {list(value.shape)}")
-        if value.is_floating_point() != got.is_floating_point():
+        if value.is_floating_point() != got.is_floating_point() or got.is_complex():
             raise ResumeError(f"{source}: {part} {name} has dtype {got.dtype}, expected {value.dtype}")
         # What overflows float32 is caught as well.
         if not got.to(value.dtype).isfinite().all():
             raise ResumeError(f"{source}: {part} {name} holds values that are not finite; the weights are useless")
         if name.endswith("running_var") and (got < 0).any():
             raise ResumeError(f"{source}: {part} {name} holds negative variances; the weights are useless")
+    module = make()
     module.load_state_dict(dict(tensors))
     return module.eval()
 
@@ -92,4 +101,6 @@ def _named(tensors: Mapping[str, Tensor], name: str, dimensions: int, part: str,
         raise ResumeError(f"{source} does not hold a whole {part}: {name} is missing{near}")
     if tensors[name].ndim != dimensions:
         raise ResumeError(f"{source}: {part} {name} has shape {list(tensors[name].shape)}, not {dimensions} dimensions")
+    if not tensors[name].numel():
+        raise ResumeError(f"{source}: {part} {name} has shape {list(tensors[name].shape)}, which holds no number")
     return tensors[name]

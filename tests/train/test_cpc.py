@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import clmr
 from clmr.augment import from_int16
 from clmr.cpc import CPC, draw_negatives, info_nce, load_features
 from clmr.errors import ResumeError
@@ -66,7 +68,7 @@ def test_a_step_is_what_it_says(shards: Path) -> None:
     settings = CpcSettings(shards=(str(shards),), steps=1, seed=3, precision="float64", learning_rate=0.02, **fields)  # type: ignore[arg-type]  # a table of settings
     trainer = CpcTrainer(settings, HERE)
     with trainer.loader:
-        loss, _ = trainer.step(next(iter(trainer.loader)))
+        measured = trainer.step(next(iter(trainer.loader)), measure=True)
     torch.manual_seed(3)
     model = CPC(8, 6, 4).double()
     with PairLoader(shards, batch_size=6, seed=3, crop_frames=6000) as loader:
@@ -74,7 +76,10 @@ def test_a_step_is_what_it_says(shards: Path) -> None:
     z, predictions = model(batch.pcm[:, 0, None].double() / 32768)
     expected = info_nce(z, predictions, draw_negatives(batch.keys[:, 0], z.shape[1], 4, 5)).loss
     expected.backward()
-    torch.testing.assert_close(loss, expected.detach(), rtol=1e-9, atol=0)
+    torch.testing.assert_close(measured["loss"], expected.detach(), rtol=1e-9, atol=0)
+    squares = torch.stack([w.grad.square().sum() for w in model.parameters() if w.grad is not None])
+    torch.testing.assert_close(measured["gradient_norm"], squares.sum().sqrt(), rtol=1e-9, atol=0)
+    assert trainer.learning_rate == 0.02
     for (name, ours), w in zip(trainer.model.named_parameters(), model.parameters(), strict=True):
         assert w.grad is not None
         stepped = w.detach() - 0.02 * w.grad / (w.grad.abs() + 1e-8)
@@ -125,6 +130,9 @@ def test_goes_on_to_the_bit(shards: Path, tmp_path: Path) -> None:
     cpc(shards, tmp_path / "whole", "--steps", "7")
     cpc(shards, tmp_path / "resumed", "--steps", "4")
     cpc(shards, tmp_path / "resumed", "--steps", "7")
+    report = (tmp_path / "resumed" / "saturation.json").read_bytes()
+    cpc(shards, tmp_path / "resumed", "--steps", "7")  # there is nothing left to do
+    assert (tmp_path / "resumed" / "saturation.json").read_bytes() == report
     assert_equal_runs(tmp_path / "whole", tmp_path / "resumed")
     assert [load(path)["step"] for path in checkpoints(tmp_path / "resumed")] == [0, 4, 7]
 
@@ -181,6 +189,9 @@ def test_the_command_embeds_a_run(shards: Path, alone: Path, tmp_path: Path) -> 
     features = open_features(tmp_path / "features")
     assert features.matrix.shape == (80, 6)
     assert features.origin["encoder"] == str(checkpoints(alone)[-1])
+    one = ["--checkpoint", str(checkpoints(alone)[-1]), "--shards", str(shards), "--out", str(tmp_path / "one")]
+    embed_main.main([*one, "--device", "cpu"], standalone_mode=False)
+    assert (open_features(tmp_path / "one").matrix == features.matrix).all()
 
 
 def test_the_run_says_what_it_was(alone: Path) -> None:
@@ -189,7 +200,10 @@ def test_the_run_says_what_it_was(alone: Path) -> None:
     assert config["settings"]["negatives"] == 5
     assert config["total_steps"] == 5
     assert list((alone / "tensorboard").glob("events.*"))
-    assert {"step", "epoch", "loss", "contrastive_accuracy", "pairs_per_second"} <= set(read_log(alone)[-1])
+    logged = {"step", "epoch", "loss", "contrastive_accuracy", "pairs_per_second", "learning_rate", "gradient_norm"}
+    assert logged <= set(read_log(alone)[-1])
+    waited = json.loads((alone / "saturation.json").read_text(encoding="utf-8"))
+    assert waited["ranks"][0]["together"] > 0
 
 
 @pytest.mark.parametrize(
@@ -229,5 +243,6 @@ def test_runs_of_two_programs_are_kept_apart(
     with pytest.raises(SystemExit):
         cpc(shards, tmp_path, "--steps", "1")
     assert "is a run of train/pretrain.py" in capfd.readouterr().err
-    with pytest.raises(ResumeError):
-        load_encoder(None, checkpoints(alone)[-1])
+    for load_it in (partial(load_encoder, None, checkpoints(alone)[-1]), partial(clmr.load_encoder, alone)):
+        with pytest.raises(ResumeError, match=r"is a checkpoint of train/cpc\.py"):
+            load_it()

@@ -12,7 +12,7 @@ from PIL import Image
 from clmr.errors import ConfigError
 from sharding.datasets.demo import make_corpus
 from tests.train.test_probe import write_features
-from train.demo import DemoPlaces, DemoPlan, claim, run_chain, write_report
+from train.demo import THREAD_SPINS, DemoPlaces, DemoPlan, claim, run_chain, run_command, write_report
 from train.demo_table import SPECTRUM, Systems, chance_scores, score_table, tag_table, verdict
 from train.spread import Spread
 
@@ -48,6 +48,16 @@ def test_runs_of_another_plan_are_not_reported_as_ours(tmp_path: Path) -> None:
     claim(tmp_path, DemoPlan())
     with pytest.raises(ConfigError, match="rm -r"):
         claim(tmp_path, DemoPlan(steps=7))
+
+
+def test_threads_of_the_commands_spin_little_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = "import os; raise SystemExit(os.environ['GOMP_SPINCOUNT'] != '{}')"
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    run_command(["-c", read.format(THREAD_SPINS)])
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    run_command(["-c", read.format(7)])
+    with pytest.raises(ConfigError, match="exit status 1"):
+        run_command(["-c", read.format(8)])
 
 
 def test_verdict_counts_gains_and_names_the_defeat() -> None:

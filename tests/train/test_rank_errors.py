@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,8 +27,86 @@ def test_a_rank_without_shards(shards: Path, tmp_path: Path) -> None:
     assert done.returncode != 0
     first, second = (next((tmp_path / "logs").glob(f"**/{rank}/stderr.log")).read_text() for rank in (0, 1))
     assert "nowhere/manifest.json is missing" in second
-    assert "another process of this run ended; its own message says why" in first
+    assert re.search(r"error: rank 1 on host \S+ failed: .*nowhere/manifest\.json is missing", first)
     assert "Traceback" not in first + second
+
+
+class Ended:
+    """How the ranks of the scenarios in forked_ranks.py ended, and what they printed."""
+
+    def __init__(self, folder: Path, shards: Path) -> None:
+        done = run([sys.executable, "-m", "tests.train.forked_ranks", str(folder), str(shards)])
+        assert done.returncode == 0, done.stderr
+        self.statuses = {line.split()[0]: [int(each) for each in line.split()[1:]] for line in done.stdout.splitlines()}
+        self.folder = folder
+
+    def said(self, name: str, rank: int) -> list[str]:
+        """The lines of a rank, but for those of torch's own log."""
+        lines = (self.folder / f"{name}-{rank}.txt").read_text().splitlines()
+        return [line for line in lines if line.startswith("error:") or "escaped" in line or "Traceback" in line]
+
+
+@pytest.fixture(scope="module")
+def ended(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    patch = pytest.MonkeyPatch()
+    with patch.context() as context:
+        context.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+        context.chdir(ROOT)
+        return Ended(tmp_path_factory.mktemp("ranks"), shards)
+
+
+HOST = re.escape(socket.gethostname())
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_killed_rank(ended: Ended, number: int) -> None:
+    """Rank 0 among them, whose process holds the store in which messages are left."""
+    assert ended.statuses[f"killed-{number}"] == [-9 if rank == number else 1 for rank in range(3)]
+    for rank in {0, 1, 2} - {number}:
+        (line,) = ended.said(f"killed-{number}", rank)
+        assert line.startswith("error: another process of this run ended without a word (killed, ")
+
+
+@pytest.mark.parametrize(
+    ("name", "failing", "own", "message"),
+    [
+        ("raised", 1, "error: this is wrong in two lines", "this is wrong in two lines"),
+        ("unexpected", 2, "ValueError escaped", r"ValueError: refused \*\*\*"),
+        ("stuck", 2, "error: before the others noticed", "before the others noticed"),
+    ],
+)
+def test_the_first_failure_is_every_ranks(ended: Ended, name: str, failing: int, own: str, message: str) -> None:
+    assert ended.statuses[name] == [1, 1, 1]
+    assert ended.said(name, failing) == [own]
+    for rank in {0, 1, 2} - {failing}:
+        (line,) = ended.said(name, rank)
+        assert re.fullmatch(f"error: rank {failing} on host {HOST} failed: {message}", line)
+
+
+def test_a_rank_that_falls_silent(ended: Ended) -> None:
+    assert ended.statuses["silent"] == [1, -9, 1]
+    for rank in (0, 2):
+        (line,) = ended.said("silent", rank)
+        assert re.fullmatch(f"error: rank 1 on host {HOST} failed: nothing was heard of it for .*", line)
+
+
+def test_an_error_that_all_ranks_raise(ended: Ended) -> None:
+    assert ended.statuses["first"] == [1, 1, 1]
+    lines = [line for rank in range(3) for line in ended.said("first", rank)]
+    assert len(lines) == 3
+    assert all(line.endswith("no such run") for line in lines)
+
+
+def test_ranks_that_end_well_say_nothing(ended: Ended) -> None:
+    assert ended.statuses["well"] == [0, 0, 0]
+    assert [(ended.folder / f"well-{rank}.txt").read_text() for rank in range(3)] == ["", "", ""]
+
+
+def test_a_batch_that_does_not_divide_is_refused(ended: Ended) -> None:
+    assert ended.statuses["uneven"] == [1, 1, 1]
+    lines = [line for rank in range(3) for line in ended.said("uneven", rank)]
+    assert len(lines) == 3
+    assert all(line.endswith("size 8 does not divide into 3 ranks: use a multiple of 3") for line in lines)
 
 
 def test_other_errors_stay_what_they_are() -> None:

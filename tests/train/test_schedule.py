@@ -120,10 +120,10 @@ def test_going_on_is_exact_and_the_cosine_keeps_its_length(
     pretrain(shards, whole, *LARGE_BATCH, "--steps", "5")
     step = Trainer.step
 
-    def dying(trainer: Trainer, batch: object) -> object:
+    def dying(trainer: Trainer, batch: object, **options: bool) -> object:
         if trainer.step_count == 3:
             raise KeyboardInterrupt
-        return step(trainer, batch)  # type: ignore[arg-type]  # handed through
+        return step(trainer, batch, **options)  # type: ignore[arg-type]  # handed through
 
     monkeypatch.setattr(Trainer, "step", dying)
     with pytest.raises(SystemExit):

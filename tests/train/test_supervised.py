@@ -238,9 +238,11 @@ def test_a_recipe_of_two_views_is_refused(shards: Path, tmp_path: Path, capfd: p
     assert "its two views differ" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("batch_size", ["8", "1000"])
 def test_a_diverged_run_stops_with_its_last_good_checkpoint(
-    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], batch_size: str
 ) -> None:
-    refused(shards, tmp_path, *SHORT, "--learning-rate", "1e30")
+    """Where the loss shows it, and where an epoch's only step is followed by its validation."""
+    refused(shards, tmp_path, *SHORT, "--learning-rate", "1e30", "--batch-size", batch_size)
     assert "lower --learning-rate" in capfd.readouterr().err
     assert [load(path)["step"] for path in checkpoints(tmp_path)] == [0]

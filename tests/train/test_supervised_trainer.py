@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -85,7 +86,7 @@ def test_stops_when_patience_ends_and_keeps_the_best(
     shards: Path, data: LabelledSplits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course = iter([0.5, 0.7, 0.7, 0.6, 0.69, 0.8])
-    monkeypatch.setattr(supervised_trainer, "predict", lambda *_: None)
+    monkeypatch.setattr(supervised_trainer, "predict", lambda *_: np.zeros(1))
     monkeypatch.setattr(supervised_trainer, "validation_scores", lambda *_: Scores(*[next(course)] * 2))
     trainer = SupervisedTrainer(settings(shards), data, HERE)
     weights = []
