@@ -40,7 +40,9 @@ def cli() -> None:
 @click.option("--sample-rate", type=click.Choice(list(SHORTEST_TRACK)), default=22050, show_default=True, help="Hz.")
 @click.option("--unit", type=click.Choice(UNITS_OF_TRACKS), default="clip", show_default=True, help=UNIT_HELP)
 @click.option(
-    "--variant", default="", help="Which of the data set's versions: mtat pons, won or lee; fma small to full."
+    "--variant",
+    default="",
+    help="Which of the data set's versions: mtat pons, won or lee; fma small to full; study tiny to full.",
 )
 @click.option(
     "--shard-size",
@@ -73,8 +75,8 @@ def build(
 ) -> None:
     """Decode the recordings of DATASET and write them as shards.
 
-    DATASET is folder (any audio), jsonl (manifests), mtat, msd, fma, gtzan, billboard, or demo. SOURCE and SHARDS are
-    folders or URLs (s3://, gs://, az://).
+    DATASET is folder (any audio), jsonl (manifests), mtat, msd, fma, gtzan, billboard, demo or study. SOURCE and SHARDS
+    are folders or URLs (s3://, gs://, az://).
 
     Run it again after an interruption: finished shards are kept. Recordings that cannot be used are skipped and
     counted by reason. Exit status: 0 when at least one track is written, 1 when none is or the build failed, 3 with

@@ -114,7 +114,7 @@ def decode_parts(parts: Iterable[bytes], sample_rate: int, shortest: int = 1) ->
     for data in parts:
         with open_recording(data) as opened:
             decoders[opened.decoder] = None
-            for samples in _resampled(opened, sample_rate):
+            for samples in resampled(opened, sample_rate):
                 pcm, beyond = quantise(samples)
                 blocks.append(pcm)
                 frames += len(pcm)
@@ -146,7 +146,7 @@ def quantise(samples: Mono) -> tuple[Pcm, int]:
     return scaled.astype(np.int16), clipped
 
 
-def _resampled(opened: Opened, sample_rate: int) -> Iterator[Mono]:
+def resampled(opened: Opened, sample_rate: int) -> Iterator[Mono]:
     """Blocks of mono samples at ``sample_rate``, each to be used before the next; the same samples for any block."""
     if opened.sample_rate == sample_rate:
         yield from _mono(opened)

@@ -14,6 +14,7 @@ from sharding.datasets.gtzan import read_gtzan
 from sharding.datasets.jsonl import read_jsonl
 from sharding.datasets.msd import read_msd
 from sharding.datasets.mtat import read_mtat
+from sharding.datasets.study import read_study
 
 DataSet = Callable[[Request], Catalog]
 
@@ -37,6 +38,7 @@ def _demo(request: Request) -> Catalog:
 DATASETS: Mapping[str, DataSet] = {
     "folder": _folder,
     "demo": _demo,
+    "study": read_study,
     "mtat": read_mtat,
     "msd": read_msd,
     "fma": read_fma,

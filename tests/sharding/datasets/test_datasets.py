@@ -13,7 +13,7 @@ from sharding.storage import LocalPlace
 
 
 def test_the_names() -> None:
-    assert list(DATASETS) == ["folder", "demo", "mtat", "msd", "fma", "gtzan", "billboard", "jsonl"]
+    assert list(DATASETS) == ["folder", "demo", "study", "mtat", "msd", "fma", "gtzan", "billboard", "jsonl"]
 
 
 @pytest.mark.parametrize("dataset", ["folder", "demo"])
