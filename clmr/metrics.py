@@ -1,4 +1,4 @@
-"""How well scores rank what is relevant: ROC-AUC and PR-AUC by tag and by item (paper section 2.6).
+"""How well scores rank what is relevant: ROC-AUC and PR-AUC by tag and by item (paper section 2.6); accuracy.
 
 Tag-wise: each tag ranks all items; the mean over tags is what the paper calls the tag metric. Item-wise: each item
 ranks all tags; the mean over items is its clip metric. PR-AUC is average precision: the step function, no trapezoids.
@@ -70,6 +70,26 @@ def item_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> RankingScores:
     """
     relevant, values = _checked(labels, scores)
     return _rank(np.ascontiguousarray(relevant.T), np.ascontiguousarray(values.T))
+
+
+def accuracy(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Share of items whose highest score is that of their one class; of equal scores the first counts.
+
+    Args:
+        labels: 0 or 1, exactly one 1 per item, shape ``[items, classes]``, at least one item.
+        scores: as in :func:`tag_metrics`.
+
+    Raises:
+        ConfigError: as :func:`tag_metrics`, or an item does not have exactly one class.
+        FeatureError: a score is NaN.
+    """
+    relevant, values = _checked(labels, scores)
+    others = int((relevant.sum(axis=1) != 1).sum())
+    if others or not len(relevant):
+        raise ConfigError(
+            f"accuracy is of items with exactly one class; {others} of {len(relevant)} have none or several"
+        )
+    return float((values.argmax(axis=1) == relevant.argmax(axis=1)).mean())
 
 
 def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:

@@ -16,7 +16,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from train import checkpoint, options
 from train.ending import end
 from train.launch import barrier, from_first, mean_over_ranks, placed
 from train.preempt import StopRequest
-from train.probe import write_tags
+from train.probing.scores import write_tags
 from train.run_folder import run_folder
 from train.settings import PRECISIONS, save_config
 from train.steps import LOG_EVERY
@@ -147,6 +147,7 @@ def evaluate(trainer: SupervisedTrainer, run: Path) -> None:
         | {"train": int(data.train.used.sum())},
         "windows": windows | {"train": data.train.windows_used},
         "label_fraction": settings.label_fraction,
+        "subset_seed": settings.songs_seed,
         "untagged": "included; left out of the item-wise scores",
         "aggregation": AGGREGATION[data.task],
         "selection": "best epoch by mean of tag-wise ROC-AUC and PR-AUC on the validation tracks",
@@ -184,6 +185,7 @@ def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dic
 @options.run
 @click.option("--task", type=click.Choice(TASKS), default=DEFAULT.task, help="auto: classes if each track has one.")
 @click.option("--label-fraction", default=DEFAULT.label_fraction, help="Share of the train split's songs, 0.01 to 1.")
+@click.option("--subset-seed", type=int, help="Of the songs of that share, as of train/probe.py  [default: --seed]")
 @options.sample_rate
 @click.option("--batch-size", default=DEFAULT.batch_size, help="Windows in a global batch, over all processes.")
 @click.option("--epochs", default=DEFAULT.epochs, help="Passes over the windows at most.")
@@ -193,7 +195,7 @@ def find_state(run: Path, settings: SupervisedSettings) -> tuple[str | None, dic
 @click.option("--learning-rate", default=DEFAULT.learning_rate, help="Of Adam.")
 @click.option("--weight-decay", default=DEFAULT.weight_decay, help="Of Adam.")
 @click.option("--augment", default=DEFAULT.augment, help="crop (none), paper, official, or the TOML file of a recipe.")
-@options.seed("Of weights, songs and draws.")
+@options.seed("Of weights and draws.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default=DEFAULT.precision)
 @options.checkpoint_every
 @options.checkpoints
@@ -204,11 +206,12 @@ def main(
 ) -> None:
     """Train an encoder and a classifier on labels. The same command again goes on where it was."""
     settings = SupervisedSettings(**values)
-    with placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
+    with ExitStack() as signals, placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
         # What the copies have to be a run of, its augmentations included.
         from_first(lambda: folder.fetch(lambda copies: check_resume(copies, with_augment(settings))))
         recipe, state = from_first(lambda: find_state(run, settings))
-        with LabelledSplits(settings, place) as data, StopRequest() as stop:
+        with LabelledSplits(settings, place) as data:
+            stop = signals.enter_context(StopRequest())  # until all is left, as in train/pretrain.py
             trainer = SupervisedTrainer(replace(settings, recipe=recipe), data, place, state)
             if place.first:
                 save_config(run, trainer.config())

@@ -16,23 +16,8 @@ from loaders.order.permutation import Integers, hash_bits, permute
 from loaders.windows import _WindowCrops
 from sharding.format import read_manifest
 from train.launch import Place
+from train.subsets import nested_subset
 from train.supervised_settings import SupervisedSettings
-
-
-def labelled_tracks(song_ids: list[str], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Which tracks belong to a share of the songs, bool ``[N]``.
-
-    The songs stand in an order that follows from their names and the seed; the first ``fraction`` of them, at least
-    one, are taken. So a smaller share lies within a larger one, and shards built anew give the same songs.
-
-    Args:
-        song_ids: the song of each track.
-        fraction: 0 < fraction <= 1, of the songs.
-        seed: any integer.
-    """
-    songs = sorted(set(song_ids), key=lambda song: hashlib.blake2b(f"{seed} {song}".encode()).digest())
-    taken = set(songs[: max(1, round(fraction * len(songs)))])
-    return np.array([song in taken for song in song_ids], dtype=np.bool_)
 
 
 class ShuffledWindows(WindowLoader):
@@ -61,7 +46,8 @@ class ShuffledWindows(WindowLoader):
             device=place.device,
         )
         self._seed, self._place = settings.seed, place
-        self.used = labelled_tracks(self.tracks.table["song_id"].to_pylist(), settings.label_fraction, settings.seed)
+        songs = self.tracks.table["song_id"].to_pylist()
+        self.used = nested_subset(songs, settings.label_fraction, settings.songs_seed)
         self._windows: Integers = np.flatnonzero(np.repeat(self.used, self.windows_per_track))
         self.steps = -(-len(self._windows) // settings.batch_size)
         if len(self._windows) // self.steps < place.world_size:

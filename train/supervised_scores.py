@@ -14,7 +14,7 @@ from clmr.augment import from_int16
 from clmr.collectives import sum_over_ranks
 from clmr.metrics import RankingScores, item_metrics, tag_metrics
 from loaders import WindowLoader
-from train.probe import as_numbers
+from train.probing.scores import as_numbers
 from train.supervised_model import SupervisedSampleCNN, probabilities
 
 AGGREGATION = {

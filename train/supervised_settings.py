@@ -26,6 +26,8 @@ class SupervisedSettings:
     """tags (several labels a track: binary cross entropy), classes (one label: cross entropy), or auto: what fits."""
     label_fraction: float = 1.0
     """Share of the songs of the train split that is learnt from, 0 < f <= 1 (section 2.7)."""
+    subset_seed: int | None = None
+    """Of the songs of a label fraction; None takes ``seed``."""
     sample_rate: int | None = None
     """Hz the shards must have: 22050, 16000 or 8000; None takes what they have."""
     batch_size: int = 48
@@ -47,9 +49,14 @@ class SupervisedSettings:
     recipe: str | None = None
     """Text of that recipe; None for a preset."""
     seed: int = 0
-    """Of the initial weights, the songs of a label fraction and every draw."""
+    """Of the initial weights and every draw; and of the songs of a label fraction, without a ``subset_seed``."""
     precision: str = "float32"
     """float32, bf16 (autocast) or float64 (for parity checks)."""
+
+    @property
+    def songs_seed(self) -> int:
+        """What the songs of a label fraction follow from, beside their names."""
+        return self.seed if self.subset_seed is None else self.subset_seed
 
     def __post_init__(self) -> None:
         refuse(
@@ -63,6 +70,10 @@ class SupervisedSettings:
                 unless_rate("--learning-rate", self.learning_rate),
                 unless_rate("--weight-decay", self.weight_decay),
                 unless_seed(self.seed),
+                (
+                    self.subset_seed is not None and not 0 <= self.subset_seed < 2**63,
+                    f"--subset-seed {self.subset_seed}: must be a whole number from 0 to 2^63 - 1",
+                ),
                 unless_one_of("--precision", self.precision, PRECISIONS),
             )
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from clmr.errors import ConfigError, FeatureError
-from clmr.metrics import RankingScores, item_metrics, tag_metrics
+from clmr.metrics import RankingScores, accuracy, item_metrics, tag_metrics
 
 Array = npt.NDArray[np.float64]
 
@@ -51,6 +53,61 @@ def test_equals_sklearn(problem: tuple[Array, Array]) -> None:
     labels, scores = problem
     assert_equals(tag_metrics(labels, scores), labels, scores)
     assert_equals(item_metrics(labels, scores), labels.T, scores.T)
+
+
+@settings(max_examples=30)
+@given(problems(), st.randoms(use_true_random=False))
+def test_order_and_scale_do_not_matter(problem: tuple[Array, Array], random: Random) -> None:
+    """Any order of the items, and any scale that keeps the order of the scores: ranks are all that counts."""
+    labels, scores = problem
+    order = random.sample(range(len(labels)), len(labels))
+    _, ranks = np.unique(scores, return_inverse=True)
+    for found in (tag_metrics(labels[order], scores[order]), tag_metrics(labels, ranks.reshape(scores.shape))):
+        np.testing.assert_allclose(found.each_roc_auc, tag_metrics(labels, scores).each_roc_auc, rtol=1e-12)
+        np.testing.assert_allclose(found.each_pr_auc, tag_metrics(labels, scores).each_pr_auc, rtol=1e-12)
+
+
+@settings(max_examples=30)
+@given(problems(), st.integers(0, 5))
+def test_untagged_items_are_counted_and_change_nothing(problem: tuple[Array, Array], untagged: int) -> None:
+    labels, scores = problem
+    found, plain = (
+        item_metrics(*(np.concatenate((part, np.zeros((more, part.shape[1])))) for part in problem))
+        for more in (untagged, 0)
+    )
+    assert (found.counted, found.without_negatives) == (plain.counted, plain.without_negatives)
+    assert found.without_positives == plain.without_positives + untagged
+    assert found.roc_auc == pytest.approx(plain.roc_auc, nan_ok=True)
+    assert np.isnan(found.each_roc_auc[len(labels) :]).all()
+    assert len(found.each_pr_auc) == len(scores) + untagged
+
+
+@settings(max_examples=30)
+@given(problems(), st.data())
+def test_refuses_nan_wherever_it_is(problem: tuple[Array, Array], data: st.DataObject) -> None:
+    labels, scores = problem
+    item, tag = (data.draw(st.integers(0, size - 1)) for size in scores.shape)
+    scores[item, tag] = np.nan
+    for metric in (tag_metrics, item_metrics, accuracy):
+        with pytest.raises(
+            FeatureError, match=f"1 of {scores.size} scores are NaN, the first for item {item}, tag {tag}"
+        ):
+            metric(labels, scores)
+
+
+@settings(max_examples=30)
+@given(problems(), st.data())
+def test_accuracy_equals_sklearn(problem: tuple[Array, Array], data: st.DataObject) -> None:
+    _, scores = problem
+    items, classes = scores.shape
+    truth = data.draw(hnp.arrays(np.int64, items, elements=st.integers(0, classes - 1)))
+    assert accuracy(np.eye(classes)[truth], scores) == pytest.approx(accuracy_score(truth, scores.argmax(axis=1)))
+
+
+@pytest.mark.parametrize("labels", [[[1, 0], [0, 0]], [[1, 0], [1, 1]], np.zeros((0, 2))])
+def test_accuracy_is_of_one_class_each(labels: Array) -> None:
+    with pytest.raises(ConfigError, match="exactly one class"):
+        accuracy(labels, np.zeros(np.shape(labels)))
 
 
 def test_macro_and_samples_averages_of_sklearn() -> None:

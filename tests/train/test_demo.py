@@ -11,7 +11,7 @@ from PIL import Image
 
 from clmr.errors import ConfigError
 from sharding.datasets.demo import make_corpus
-from tests.train.test_probe import write_features
+from tests.train.made_up_features import write_features
 from train.demo import THREAD_SPINS, DemoPlaces, DemoPlan, claim, run_chain, run_command, write_report
 from train.demo_table import SPECTRUM, Systems, chance_scores, score_table, tag_table, verdict
 from train.spread import Spread

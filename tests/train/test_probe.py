@@ -4,61 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from clmr.metrics import tag_metrics
-from train.features import open_features
-from train.head import HeadSettings, fit_head
-from train.probe import load_splits, main
-from train.probe import probe as run_probe
+from tests.train.made_up_features import edit_split, rewrite, rows_of, run_probe, write_features
+from train.head import HeadSettings
+from train.probing.fitting import fit_heads
+from train.probing.settings import PRESETS
+from train.probing.splits import load_data
 
-RNG_SEED = 5
-
-
-def write_features(folder: Path, *, signal: float, unseen_tag: bool = False, poison: bool = False) -> Path:
-    """120 tracks of 1 to 4 windows, 8 features; tags a and b are linear in them with strength ``signal``."""
-    rng = np.random.default_rng(RNG_SEED)
-    windows = rng.integers(1, 5, 120)
-    split = np.array(["train"] * 60 + ["valid"] * 30 + ["test"] * 30)
-    tags = rng.random((120, 2)) < 0.4
-    tags[60:64] = tags[90:94] = [[True, False], [False, True], [True, True], [False, False]]
-    matrix = rng.standard_normal((windows.sum(), 8)).astype(np.float32)
-    matrix[:, :2] += signal * np.repeat(tags, windows, axis=0)
-    if poison:
-        matrix[-1, 3] = np.nan
-    names = ["a", "b", *(["never"] if unseen_tag else [])]
-    labels = [[name for name, on in zip("ab", row, strict=True) if on] for row in tags]
-    folder.mkdir()
-    np.save(folder / "features.npy", matrix)
-    table = {
-        "key": [f"track-{number}" for number in range(120)],
-        "split": split.tolist(),
-        "song_id": [f"song-{number}" for number in range(120)],
-        "labels": labels,
-        "first": (np.cumsum(windows) - windows).tolist(),
-        "windows": windows.tolist(),
-    }
-    pq.write_table(pa.table(table), folder / "tracks.parquet")
-    origin = {"encoder": "made up", "dataset": "test", "sample_rate": 8000, "labels": names}
-    shape = {"windows": len(matrix), "width": 8, "tracks": 120}
-    (folder / "features.json").write_text(json.dumps({**origin, **shape}), encoding="utf-8")
-    return folder
+QUICK = ("--learning-rate", "1e-2", "--patience", "20", "--max-epochs", "60")
 
 
 def probe(features: Path, out: Path, *options: str) -> dict[str, Any]:
-    arguments = ["--features", str(features), "--out", str(out), "--learning-rate", "1e-2", "--patience", "20"]
-    main.main([*arguments, *options], standalone_mode=False)
-    result = json.loads((out / "scores.json").read_text(encoding="utf-8"))
-    assert isinstance(result, dict)
-    return result
+    return run_probe(features, out, *QUICK, *options)
 
 
 def test_separable_features_score_near_one(tmp_path: Path) -> None:
@@ -86,28 +51,23 @@ def test_tag_without_positives_is_skipped_and_counted(tmp_path: Path) -> None:
 
 def test_untagged_tracks_are_left_out_of_the_item_scores(tmp_path: Path) -> None:
     result = probe(write_features(tmp_path / "features", signal=2.0), tmp_path / "out")
-    rows = pq.read_table(tmp_path / "features" / "tracks.parquet").to_pylist()[90:]
+    rows = rows_of(tmp_path / "features")[90:]
     mixed = sum(len(row["labels"]) == 1 for row in rows)
     assert result["test"][0]["item"]["counted"] == mixed
     assert result["test"][0]["item"]["skipped_without_positives"] == sum(not row["labels"] for row in rows)
 
 
-def test_scores_are_scikit_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reported numbers equal scikit-learn's on the probabilities of the test tracks."""
-    kept: list[Any] = []
-
-    original = tag_metrics
-
-    def spy(labels: Any, scores: Any) -> Any:
-        kept.append((np.array(labels), np.array(scores)))
-        return original(labels, scores)
-
-    monkeypatch.setattr("train.probe.tag_metrics", spy)
-    result = probe(write_features(tmp_path / "features", signal=1.0), tmp_path / "out", "--seeds", "1")
-    labels, scores = kept[-1]
+def test_scores_are_scikit_learns_on_the_saved_predictions(tmp_path: Path) -> None:
+    result = probe(write_features(tmp_path / "features", signal=1.0), tmp_path / "out", "--seeds", "2")
+    with np.load(tmp_path / "out" / "predictions.npz") as saved:
+        assert saved["keys"].tolist() == [f"track-{number}" for number in range(90, 120)]
+        assert saved["tags"].tolist() == ["a", "b"]
+        labels, each = saved["labels"], saved["every_seed"]
+        assert np.array_equal(saved["probabilities"], each[0])
     assert len(labels) == 30
-    assert result["test"][0]["tag"]["roc_auc"] == pytest.approx(roc_auc_score(labels, scores))
-    assert result["test"][0]["tag"]["pr_auc"] == pytest.approx(average_precision_score(labels, scores))
+    for head, scores in zip(result["test"], each, strict=True):
+        assert head["tag"]["roc_auc"] == pytest.approx(roc_auc_score(labels, scores), rel=1e-12)
+        assert head["tag"]["pr_auc"] == pytest.approx(average_precision_score(labels, scores), rel=1e-12)
 
 
 def test_per_tag_csv_agrees_with_the_json(tmp_path: Path) -> None:
@@ -139,18 +99,11 @@ def test_unfit_features_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     if damage == "missing":
         described.unlink()
     if damage == "no labels":
-        table = pq.read_table(folder / "tracks.parquet")
-        empty = pa.array([[]] * 120, pa.list_(pa.string()))
-        pq.write_table(
-            table.set_column(table.schema.get_field_index("labels"), "labels", empty), folder / "tracks.parquet"
-        )
+        rewrite(folder, [{**row, "labels": []} for row in rows_of(folder)])
         described.write_text(json.dumps({**origin, "labels": []}), encoding="utf-8")
     if damage == "no test":
-        table = pq.read_table(folder / "tracks.parquet")
-        splits = pa.array(["train"] * 90 + ["valid"] * 30)
-        pq.write_table(
-            table.set_column(table.schema.get_field_index("split"), "split", splits), folder / "tracks.parquet"
-        )
+        splits = ["train"] * 90 + ["valid"] * 30
+        rewrite(folder, [{**row, "split": split} for row, split in zip(rows_of(folder), splits, strict=True)])
     with pytest.raises(SystemExit) as stopped:
         probe(folder, tmp_path / "out")
     errors = capsys.readouterr().err
@@ -160,35 +113,12 @@ def test_unfit_features_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not (tmp_path / "out").exists()
 
 
-def edit_split(folder: Path, split: str, *, seed: int) -> None:
-    """Give the windows and labels of one split other values."""
-    rng = np.random.default_rng(seed)
-    table = pq.read_table(folder / "tracks.parquet")
-    rows = table.to_pylist()
-    matrix = np.load(folder / "features.npy")
-    for row in rows:
-        if row["split"] == split:
-            matrix[row["first"] : row["first"] + row["windows"]] = 9 * rng.standard_normal((row["windows"], 8)) - 4
-            row["labels"] = [tag for tag in "ab" if rng.random() < 0.5]
-    np.save(folder / "features.npy", matrix)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "tracks.parquet")
-
-
 def trained(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Standardised training windows and the head that comes of them, with its epoch."""
-    splits = load_splits(open_features(folder))
-    kept: dict[str, Any] = {}
-    original = fit_head
-
-    def spy(*arguments: Any) -> Any:
-        head, epoch, best = original(*arguments)
-        kept.update(head.state_dict(), epoch=epoch)
-        return head, epoch, best
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.probe.fit_head", spy)
-        run_probe(splits, ("a", "b"), HeadSettings(learning_rate=1e-2, patience=5), 0)
-    return {"windows": splits["train"].features}, kept
+    settings = replace(PRESETS["paper"], head=HeadSettings(learning_rate=1e-2, patience=5))
+    data = load_data(folder, settings)
+    (fitted,) = fit_heads(data.train, data.valid, settings, data.task, [0])
+    return {"windows": data.train.features}, {**fitted.head.state_dict(), **fitted.chosen}
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -207,6 +137,28 @@ def test_nothing_of_the_test_split_reaches_the_head(tmp_path: Path) -> None:
     assert same(head, head_after)
 
 
+@pytest.mark.parametrize("preset", ["paper", "official", "fast"])
+def test_the_test_labels_change_nothing_but_the_test_scores(tmp_path: Path, preset: str) -> None:
+    folder = write_features(tmp_path / "features", signal=1.0)
+    options = ["--preset", preset, "--seeds", "1"]
+    before = run_probe(folder, tmp_path / "before", *options)
+    edit_split(folder, "test", seed=3, windows=False)
+    after = run_probe(folder, tmp_path / "after", *options)
+    assert before["summary"] != after["summary"]
+    for result in (before, after):
+        for name in ("test_prevalence", "untagged_tracks"):  # these describe the test labels
+            del result["protocol"][name]
+        for head in result["test"]:
+            del head["tag"], head["item"]
+    assert before["protocol"] == after["protocol"]
+    assert before["test"] == after["test"]
+    with (
+        np.load(tmp_path / "before" / "predictions.npz") as ours,
+        np.load(tmp_path / "after" / "predictions.npz") as theirs,
+    ):
+        assert np.array_equal(ours["every_seed"], theirs["every_seed"])
+
+
 def test_validation_stops_the_head_but_standardises_nothing(tmp_path: Path) -> None:
     folder = write_features(tmp_path / "features", signal=1.0)
     windows, head = trained(folder)
@@ -218,9 +170,7 @@ def test_validation_stops_the_head_but_standardises_nothing(tmp_path: Path) -> N
 
 def test_a_test_split_without_variation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_features(tmp_path / "features", signal=1.0)
-    table = pq.read_table(folder / "tracks.parquet")
-    rows = [{**row, "labels": [] if row["split"] == "test" else row["labels"]} for row in table.to_pylist()]
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "tracks.parquet")
+    rewrite(folder, [{**row, "labels": [] if row["split"] == "test" else row["labels"]} for row in rows_of(folder)])
     with pytest.raises(SystemExit):
         probe(folder, tmp_path / "out")
     assert "nothing to score" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -128,16 +129,19 @@ def test_kill_9_costs_nothing(shards: Path, whole: Path, tmp_path: Path) -> None
 def test_a_signal_between_any_two_steps(
     shards: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """And then its folder is gone, and it goes on from the copies."""
+    out, copies = tmp_path / "run", ["--checkpoints", str(tmp_path / "copies")]
     for steps in (3, 3, 1):  # in the middle of an epoch, at the end of one, after it
         count = iter([False] * steps + [True])
         monkeypatch.setattr(StopRequest, "agreed", lambda _, count=count: next(count))
-        supervised(shards, tmp_path, *SHORT)
+        supervised(shards, out, *SHORT, *copies)
         assert "the same command goes on from there" in capsys.readouterr().out
-        assert not (tmp_path / "scores.json").exists()
+        assert not (out / "scores.json").exists()
     monkeypatch.undo()
-    supervised(shards, tmp_path, *SHORT)
-    assert same_state(tmp_path, whole)
-    assert curves(tmp_path) == curves(whole)
+    shutil.rmtree(out)
+    supervised(shards, out, *SHORT, *copies)
+    assert same_state(out, whole)
+    assert curves(out) == curves(whole)
 
 
 def test_two_processes_equal_one(shards: Path, tmp_path: Path) -> None:

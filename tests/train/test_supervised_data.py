@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from clmr.errors import ConfigError
 from loaders import WindowBatch
 from tests.loaders.small_shards import recordings, write_shards
 from train.launch import Place
-from train.supervised_data import LabelledSplits, ShuffledWindows, choose_task, labelled_tracks
+from train.subsets import nested_subset
+from train.supervised_data import LabelledSplits, ShuffledWindows, choose_task
 from train.supervised_settings import SupervisedSettings
 
 CROP = 20736  # samples, the encoder's at 8 kHz
@@ -89,13 +89,18 @@ def test_a_share_of_the_songs(noise: Path) -> None:
         assert windows.used.sum() == np.isin(windows.tracks.song, windows.tracks.song[windows.used]).sum()
 
 
-def test_shares_are_nested_seeded_and_a_property_of_the_song() -> None:
-    songs = [f"song-{track // 2}" for track in range(400)]
-    shares = [labelled_tracks(songs, fraction, seed=1) for fraction in (0.01, 0.1, 0.5, 1.0)]
-    assert [int(share.sum()) for share in shares] == [4, 40, 200, 400]
-    assert all((small <= large).all() for small, large in pairwise(shares))
-    assert np.array_equal(labelled_tracks(songs[::-1], 0.1, seed=1)[::-1], shares[1])
-    assert not np.array_equal(labelled_tracks(songs, 0.1, seed=2), shares[1])
+def test_the_songs_of_a_share_follow_from_a_seed_of_their_own(noise: Path) -> None:
+    """Another seed of the weights, the same songs: what a mean over networks compares."""
+
+    def used(**changes: int) -> list[bool]:
+        with ShuffledWindows(settings(noise, label_fraction=0.4, **changes), Place(0, 1, CPU)) as windows:
+            songs = windows.tracks.table["song_id"].to_pylist()
+            expected = nested_subset(songs, 0.4, changes.get("subset_seed", changes.get("seed", 3)))
+            assert np.array_equal(windows.used, expected)
+            return list(map(bool, windows.used))
+
+    assert used(seed=8, subset_seed=3) == used() == used(subset_seed=3)
+    assert any(used() != used(subset_seed=seed) for seed in range(4, 8))
 
 
 def test_batches_smaller_than_the_ranks_are_refused(noise: Path) -> None:
