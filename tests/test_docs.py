@@ -11,7 +11,8 @@ from tests.loaders.small_shards import recordings, write_shards
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("augmentations", "checkpoints", "loader"))]
+NAMES = ("augmentations", "checkpoints", "features", "loader")
+RUN = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES)]
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
     for path in RUN

@@ -1,6 +1,8 @@
-"""Feature dumps: one memory-mappable matrix of window features, and a parquet that says whose they are.
+"""Feature dumps: one memory-mappable matrix of window features, and tables that say whose they are.
 
 <features>/features.npy      float32 [windows, width], track after track, window after window
+<features>/windows.parquet   one row per row of it: key (of audio files: path), time (start of the window in seconds)
+<features>/features.parquet  instead of these two, with --format parquet: windows.parquet and a column embedding
 <features>/tracks.parquet    one row per track: key, split, song_id, labels, first (row of its first window), windows
 <features>/features.json     written last: where they come from, label vocabulary, shape
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,9 +25,11 @@ from torch import Tensor
 from clmr.errors import FeatureError, ShardError
 from sharding.format import Tracks, label_matrix
 from sharding.publish import publish
+from train.embedding.tables import Counts, Matrix, blocks_of, write_embeddings, write_windows
+from train.embedding.windows import Grid
 from train.launch import Place, barrier
 
-Matrix = npt.NDArray[np.float32]
+FORMATS = ("npy", "parquet")
 
 
 class FeatureWriter:
@@ -64,31 +69,65 @@ class FeatureWriter:
         """Append this rank's next rows, ``[b, width]``."""
         self._file.write(features.float().cpu().numpy().tobytes())
 
-    def close(self, tracks: Tracks, windows_per_track: npt.NDArray[np.int64], origin: dict[str, Any]) -> None:
+    def close(
+        self, tracks: Tracks, windows_per_track: Counts, grid: Grid, origin: dict[str, Any], form: str = "npy"
+    ) -> None:
         """Wait for every rank, then give the files their names; ``origin`` goes into features.json."""
         self._file.close()
         barrier()
         if self.place.first:
-            self._join()
-            table = tracks.table.select(["key", "split", "song_id", "labels"])
-            first_window = np.cumsum(windows_per_track) - windows_per_track
-            table = table.append_column("first", pa.array(first_window, pa.int64()))
-            table = table.append_column("windows", pa.array(windows_per_track, pa.int64()))
-            with publish(self.out / "tracks.parquet") as path:
-                pq.write_table(table, path)
-            with publish(self.out / "features.json") as path:
-                shape = {"windows": self.shape[0], "width": self.shape[1], "tracks": len(tracks)}
-                path.write_text(json.dumps({**origin, **shape}, indent=2) + "\n", encoding="utf-8")
+            parts = [self._part(rank) for rank in range(self.place.world_size)]
+            table = tracks.table.select(["key", "split", "song_id", "labels", "frames"])
+            write_dump(self.out, parts, table, windows_per_track, grid, self.shape[1], origin, form=form)
         barrier()
 
-    def _join(self) -> None:
-        parts = [self._part(rank) for rank in range(self.place.world_size)]
-        with publish(self.out / "features.npy") as path, path.open("wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": self.shape}
+
+def write_dump(
+    out: Path,
+    parts: Sequence[Path],
+    tracks: pa.Table,
+    windows: Counts,
+    grid: Grid,
+    width: int,
+    origin: dict[str, Any],
+    *,
+    form: str = "npy",
+    column: str = "key",
+) -> None:
+    """The files of a dump from rows ``[n, width]``, in parts one behind the other; each file is whole or not there.
+
+    Args:
+        out: the feature folder.
+        parts: files of nothing but rows, together as many as there are windows.
+        tracks: one row per track; needs ``key``.
+        windows: of each track.
+        grid: where they lie.
+        width: features per row.
+        origin: goes into features.json.
+        form: one of ``FORMATS``.
+        column: what the table of windows calls the key.
+    """
+    names, total = tracks["key"].to_pylist(), int(windows.sum())
+    if form == "npy":
+        with publish(out / "features.npy") as path, path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (total, width)}
             np.lib.format.write_array_header_1_0(file, header)
             for part in parts:
                 with part.open("rb") as rows:
                     shutil.copyfileobj(rows, file, 1 << 22)
+        write_windows(out / "windows.parquet", column, names, windows, grid)
+    else:
+        write_embeddings(out / "features.parquet", column, names, windows, grid, blocks_of(parts, width), width)
+    for stale in ("features.parquet",) if form == "npy" else ("features.npy", "windows.parquet"):
+        (out / stale).unlink(missing_ok=True)
+    tracks = tracks.append_column("first", pa.array(np.cumsum(windows) - windows, pa.int64()))
+    tracks = tracks.append_column("windows", pa.array(windows, pa.int64()))
+    with publish(out / "tracks.parquet") as path:
+        pq.write_table(tracks, path)
+    with publish(out / "features.json") as path:
+        layout = {"window_frames": grid.window, "hop_frames": grid.hop, "format": form}
+        shape = {"windows": total, "width": width, "tracks": len(tracks)}
+        path.write_text(json.dumps({**origin, **layout, **shape}, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +176,10 @@ def open_features(folder: Path) -> Features:
         )
     try:
         origin = json.loads(path.read_text(encoding="utf-8"))
+        if origin.get("format") == "parquet":
+            raise FeatureError(
+                f"{folder} holds features.parquet, for other programs; run train/embed.py with --format npy"
+            )
         matrix = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
         table = pq.read_table(folder / "tracks.parquet")
         if matrix.shape != (origin["windows"], origin["width"]) or table.num_rows != origin["tracks"]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -73,6 +74,20 @@ def test_two_processes_write_the_same_dump(shards: Path, trained: Path, features
     two, one = open_features(tmp_path / "dump"), open_features(features)
     np.testing.assert_allclose(two.matrix, one.matrix, rtol=1e-4, atol=1e-5)
     assert (tmp_path / "dump" / "tracks.parquet").read_bytes() == (features / "tracks.parquet").read_bytes()
+
+
+def test_one_parquet_for_other_programs(shards: Path, trained: Path, features: Path, tmp_path: Path) -> None:
+    arguments = ["--run", str(trained), "--shards", str(shards), "--out", str(tmp_path), "--device", "cpu"]
+    main.main([*arguments, "--format", "parquet"], standalone_mode=False)
+    table, dump = pq.read_table(tmp_path / "features.parquet"), open_features(features)
+    assert table.select(["key", "time"]).equals(pq.read_table(features / "windows.parquet"))
+    keys = open_shards(shards).tracks().table["key"].to_pylist()
+    assert table["key"].to_pylist() == [
+        key for key, count in zip(keys, dump.windows, strict=True) for _ in range(count)
+    ]
+    assert table["time"].to_pylist()[: dump.windows[0]] == [n * WINDOW / 8000 for n in range(dump.windows[0])]
+    np.testing.assert_array_equal(np.stack(table["embedding"].to_numpy()), dump.matrix)
+    assert (tmp_path / "tracks.parquet").read_bytes() == (features / "tracks.parquet").read_bytes()
 
 
 def test_stock_numpy_maps_the_dump(features: Path) -> None:
