@@ -17,7 +17,7 @@ STAMP   := .venv/.installed
 LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shards verify page listen pretrain features probe report bench gpu-check lint test programs clean
+.PHONY: help install demo shards verify page listen pretrain features probe report paper bench gpu-check lint test programs clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,12 +60,17 @@ probe: install ## linear probe on RUN/features, scores into RUN/probe
 report: install ## loss curve and summary of RUN
 	$(BIN)/python train/report.py --run "$$RUN" $(ARGS)
 
+paper: install ## trainings and tables of the paper: ARGS='run "Table 2" --out runs/paper --dry-run'
+	$(BIN)/python -m train.runner $(ARGS)
+
 bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.loader $(ARGS)
 	$(BIN)/python -m benchmarks.remote
 	$(BIN)/python -m benchmarks.opening
 	$(BIN)/python -m benchmarks.sharder
 	$(BIN)/python -m benchmarks.augment
+	$(BIN)/python -m benchmarks.trainer
+	$(BIN)/python -m benchmarks.probe
 
 gpu-check: ## everything that needs a GPU, checked and measured in 10 minutes; writes benchmarks/gpu-NAME.{json,md}
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu $(ARGS)
@@ -75,7 +80,7 @@ lint: install ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install programs lint ## lint, then every test; as root with apt it installs sox, ffmpeg, chromium and ceph
+test: install programs lint ## lint, then every test; as root with apt it installs sox, ffmpeg, fluidsynth, chromium and ceph
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 programs:

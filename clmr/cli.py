@@ -15,10 +15,11 @@ COMMANDS = {
     "pretrain": ("train.pretrain", "main", "NT-Xent pretraining."),
     "cpc": ("train.cpc", "main", "Contrastive predictive coding, the paper's self-supervised baseline."),
     "supervised": ("train.supervised", "main", "The supervised SampleCNN, end to end on labels."),
-    "embed": ("train.embed", "main", "Features of every window from a frozen encoder."),
+    "embed": ("train.embed", "main", "Features of every window of shards or audio files, from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),
     "export": ("train.export", "main", "A trained encoder as one file: .pt, ONNX, safetensors."),
     "report": ("train.report", "main", "Loss curve and summary of a run."),
+    "paper": ("train.runner.__main__", "main", "Trainings, probes and tables of the paper."),
     "augment": (
         "clmr.augment.__main__",
         "main",
