@@ -104,6 +104,10 @@ class Stem(Block):
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """``[N, 1, T]`` -> ``[N, C_out, 1, T / 3]``; for ``groups`` see :class:`SampleCNN`."""
         samples, weight = self.fold(x, groups)
+        if x.is_cuda and self.norm.training:
+            # The weight's gradient is 4 C numbers, each a sum over all frames: as one matrix product it would keep one
+            # or two multiprocessors busy, so every row has a product of its own.
+            samples, weight = samples.unflatten(1, (-1, x.shape[2] // STEM)), weight.unsqueeze(1)
         y = (samples @ weight.to(x.dtype).mT).relu_()
         return y.view(x.shape[0], 1, -1, y.shape[-1]).permute(0, 3, 1, 2)
 
@@ -117,7 +121,8 @@ class Stem(Block):
         groups = groups if self.norm.training else 1
         samples = F.pad(x.reshape(groups, -1, STEM), (0, 1), value=1)
         weight = torch.cat([self.conv.weight[:, 0], self.bias[:, None]], dim=1)  # [C, 4]
-        moments = self._moments(samples, weight) if self.norm.training else None
+        frames = x.shape[2] // STEM
+        moments = self._moments(samples.unflatten(1, (-1, frames)), weight) if self.norm.training else None
         scale, shift = self.norm.fold(moments)
         return samples, weight * scale[..., None] + F.pad(shift[..., None], (STEM, 0))
 
@@ -131,9 +136,10 @@ class Stem(Block):
 
 
 def _moments_of_product(samples: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Number ``[1]``, mean ``[C]`` and variance ``[C]`` of the rows of ``[M, 4]`` samples times ``[C, 4]`` weights."""
-    n = torch.full((1,), len(samples), dtype=torch.float64, device=samples.device)
-    second = samples.T @ samples / n  # [4, 4]: E[x x^T], and E[x] in the last row
+    """Number ``[1]``, mean ``[C]`` and variance ``[C]`` of ``[N, M, 4]`` samples times ``[C, 4]`` weights."""
+    n = torch.full((1,), samples.shape[0] * samples.shape[1], dtype=torch.float64, device=samples.device)
+    # [4, 4]: E[x x^T], and E[x] in the last row. Crop by crop, as a GPU does little of one long sum at a time.
+    second = (samples.mT @ samples).sum(dim=0) / n
     mean = second[-1]
     covariance = second - mean[:, None] * mean  # the last row and column are 0: a bias does not vary
     variance = (weight @ covariance * weight).sum(dim=1).clamp(min=0)

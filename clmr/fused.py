@@ -87,7 +87,8 @@ class _First(torch.autograd.Function):
             d_weight += dw
             dx = frames_last_but_one(torch.ops.aten.threshold_backward(dx, x, 0))
             for group, rows in part.groups():
-                d_folded[group] += dx[rows].flatten(0, 1).mT @ samples[rows].flatten(0, 1).to(dx.dtype)
+                # Crop by crop, as a GPU does little of one long sum at a time.
+                d_folded[group] += (dx[rows].mT @ samples[rows].to(dx.dtype)).sum(dim=0, dtype=folded.dtype)
                 if d_audio is not None:
                     d_audio[everywhere][rows] = (dx[rows] @ stem[group, :, :-1]).view_as(audio[everywhere][rows])
         return d_audio, d_folded, d_weight.to(weight.dtype), torch.zeros_like(bias), *backward.of_norm(bias), None, None
@@ -133,7 +134,7 @@ class _Next(torch.autograd.Function):
         before, parts = parts[: ctx.before], parts[ctx.before :]
         layer: Layer = ctx.layer
         backward = LayerBackward(parts, affine, Moments(n, mean, variance), gradients[0], layer)
-        d_weight, d_x = torch.zeros_like(weight, dtype=affine.dtype), []
+        d_weight, d_x = torch.zeros_like(weight, dtype=affine.dtype), gradients[0].new_empty(0)
         parts_before = list(parts_of(before, layer))
         each = -(-layer.rows // layer.rows_before)
         for number, part in enumerate(backward.parts):
@@ -145,10 +146,14 @@ class _Next(torch.autograd.Function):
                 pooled(source, affine_before, layer.pool_before, x[start : start + len(source.y)])
             dx, dw = backward.through(part, x, weight, need_x=True)
             d_weight += dw
-            d_x.append(dx)
-        dx = d_x[0] if len(d_x) == 1 else torch.cat(d_x)
+            if len(backward.parts) == 1:
+                d_x = dx
+                break
+            if not number:  # whole at once: parts joined at the end would need it twice
+                d_x = empty_activations(dx, len(backward.g), channels, frames)
+            d_x[part.first : part.first + len(dx)] = dx
         return (
-            dx,
+            d_x,
             d_weight.to(weight.dtype),
             torch.zeros_like(bias),
             *backward.of_norm(bias),

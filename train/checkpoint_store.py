@@ -18,9 +18,11 @@ from clmr.errors import ClmrError, ConfigError, ResumeError
 from sharding.publish import publish
 from sharding.storage import Place
 from train.checkpoint import KEEP, NAME, checkpoint_path, load, newest
+from train.first_failure import described
 
 COMPANIONS = ("config.json", "log.jsonl", "probe.jsonl", "augment.jsonl")
 """What of a run's folder goes with a checkpoint, where it is there."""
+TRIAL = ".trial"
 
 
 class CheckpointStore:
@@ -56,13 +58,17 @@ class CheckpointStore:
 
         Raises:
             ResumeError: the copies are of another run; nothing of them is taken.
-            StorageError: the store cannot be read, so what the newest checkpoint is cannot be known.
+            StorageError: the store cannot be read, so what the newest checkpoint is cannot be known; or not written to.
+            OSError: likewise, of a folder.
         """
         names = self._names()
         local, _ = newest(self._run)
         here = -1 if local is None else int(local["step"])
         if names:
             self._check(check)
+        # Better known now than after a day whose checkpoints all stayed here.
+        self._place.write(TRIAL, b"can this be written?\n")
+        self._place.remove(TRIAL)
         for name in reversed(names):
             if _step(name) <= here:
                 break
@@ -82,6 +88,11 @@ class CheckpointStore:
                 self._thread.start()
             self._changed.notify_all()
 
+    @property
+    def used(self) -> bool:
+        """Whether there was anything to copy, here or there."""
+        return self._wanted is not None
+
     def close(self, seconds: float | None = None) -> str:
         """Wait for the last upload, so many seconds at most; what became of it, in one line."""
         end = None if seconds is None else time.monotonic() + seconds
@@ -91,7 +102,7 @@ class CheckpointStore:
         while self._thread is not None and self._thread.is_alive() and (end is None or time.monotonic() < end):
             self._thread.join(0.2)  # in pieces, so that Ctrl-C is heard
         name = self._place.name
-        if self._wanted is None:
+        if not self.used:
             return f"{name}: nothing was to be copied"
         if self._there == self._wanted:
             return f"{name}: holds the checkpoint of step {self._there}"
@@ -147,8 +158,8 @@ class CheckpointStore:
             try:
                 self._copy(step)
                 self._there, self._trouble = step, ""
-            except (ClmrError, OSError) as error:
-                self._trouble = " ".join(str(error).split())
+            except Exception as error:  # a thread that ended would copy nothing more
+                self._trouble = described(error)
                 print(
                     f"warning: {self._place.name}: the checkpoint of step {step} was not copied ({self._trouble}); "
                     "the training goes on, the next one is tried again",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,15 +128,15 @@ def main(
 ) -> None:
     """Train CPC without labels. The same command again goes on where it was."""
     settings = CpcSettings(shards=shards + more_shards, **values)
-    with placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
+    with ExitStack() as signals, placed(device, threads) as place, run_folder(run, place, checkpoints) as folder:
         from_first(lambda: folder.fetch(lambda copies: check_cpc_resume(copies, settings)))
         trainer = CpcTrainer(settings, place, from_first(lambda: find_state(run, settings)))
         with trainer.loader:
             if place.first:
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 save_config(run, trainer.config())
-            with StopRequest() as stop:
-                stopped_by = train(trainer, run, checkpoint_every, stop, copied=folder.saved)
+            stop = signals.enter_context(StopRequest())  # until all is left, as in train/pretrain.py
+            stopped_by = train(trainer, run, checkpoint_every, stop, copied=folder.saved)
     end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -42,11 +43,12 @@ GONE = (
     "another process of this run ended without a word (killed, out of memory, or its machine is down); "
     "the same command goes on from the last checkpoint"
 )
-SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS")
+SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
+LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 def described(error: BaseException) -> str:
-    """An error in one line, as :func:`clmr.errors.one_line_errors` has it, without the secrets of the environment."""
+    """An error in one line, as :func:`clmr.errors.one_line_errors` has it, without secrets of environment and URLs."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
         text = f"{error.strerror or text}{f': {error.filename}' if error.filename else ''}"
@@ -55,9 +57,10 @@ def described(error: BaseException) -> str:
     elif not isinstance(error, ClmrError):
         text = f"{type(error).__name__}: {text}"
     for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= 6:
-            text = text.replace(value, "***")
-    return text
+        secret = " ".join(value.split())
+        if SECRET.search(name) and len(secret) >= 6:
+            text = text.replace(secret, "***")
+    return LOGIN.sub("***@", text)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Watch:
         self._store = PrefixStore(f"first-failure-{name[0]}", store)
         self._over = threading.Event()
         self._told = False
+        self._torchrun = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         self._store.set(f"host-{rank()}", socket.gethostname())
         self._neighbour = (rank() + 1) % world_size()
         self._beats, self._heard = 0, time.monotonic()
@@ -96,8 +100,11 @@ class Watch:
 
     def close(self) -> None:
         """End in order; every rank must call it. None leaves while another still looks into a store that it holds."""
+        sum_over_ranks(torch.zeros(()))  # with a sign of life until the last one is here: rank 0 may wait for an upload
         self._stop()
         sum_over_ranks(torch.zeros(()))
+        if self._told:
+            raise SystemExit(1)
 
     def failed(self, error: BaseException) -> BaseException:
         """What this process is to end with, now that ``error`` ended its work: that, or what befell the first one."""
@@ -125,6 +132,9 @@ class Watch:
                 first = self._read() or self._silence()
             except RuntimeError:  # likewise
                 first = Failure(GONE)
+                # Where torchrun is gone nothing else tells the main thread: collectives work without it.
+                if self._left_alone() and callable(signal.getsignal(signal.SIGTERM)):
+                    os.kill(os.getpid(), signal.SIGTERM)
             if first is not None:
                 self._told = True
                 print(f"error: {first}", file=sys.stderr, flush=True)  # at once: torchrun may leave no time for more
@@ -137,10 +147,15 @@ class Watch:
                 return
 
     def _read(self) -> Failure | None:
-        """What befell the first process, None while all are well."""
+        """What befell the first process, None while all are well; RuntimeError where torchrun is gone."""
+        if self._left_alone():
+            raise RuntimeError("torchrun was killed")
         if not self._store.check(["first"]):
             return None
         return Failure(**json.loads(self._store.get("first")))
+
+    def _left_alone(self) -> bool:
+        return self._torchrun not in {None, os.getppid()}
 
     def _silence(self) -> Failure | None:
         """Give a sign of life, and see whether the next rank does."""

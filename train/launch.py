@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor
 from clmr.collectives import rank, sum_over_ranks, world_size
 from clmr.errors import ClmrError, ConfigError
 from clmr.memory import keep_freed_memory
-from train.first_failure import watched
+from train.first_failure import described, watched
 from train.precision import tf32
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -81,7 +82,7 @@ def placed(device: str = "auto", threads: int | None = None) -> Iterator[Place]:
 
     Raises:
         ClmrError: another process failed.
-        ConfigError: there is no such device here.
+        ConfigError: there is no such device here, or the others were not met.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     keep_freed_memory()
@@ -93,7 +94,19 @@ def placed(device: str = "auto", threads: int | None = None) -> Iterator[Place]:
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            # It is there before its processes are; torch would try for half an hour to reach one that is gone.
+            socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), 60).close()
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    except (
+        RuntimeError,
+        ValueError,
+        OSError,
+    ) as error:  # a variable that is missing, a host or a torchrun that is lost
+        raise ConfigError(
+            f"the {processes} processes of this run did not meet ({described(error)}); start them with torchrun"
+        ) from error
     try:
         with watched(), tf32(allowed=False):
             yield _place(device, threads)

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from clmr import SampleCNN
 from clmr.augment import from_int16
 from clmr.collectives import sum_over_ranks
 from clmr.errors import ConfigError
@@ -35,7 +36,7 @@ TRAIN_TRACKS, VALID_TRACKS = 2048, 1024  # at most
 
 
 @torch.no_grad()
-def encode(encoder: nn.Module, windows: ProbeWindows) -> Tensor:
+def encode(encoder: SampleCNN, windows: ProbeWindows) -> Tensor:
     """Features of all windows, float32 ``[W, D]`` on the CPU of every rank; every rank must call it.
 
     Args:
@@ -43,12 +44,9 @@ def encode(encoder: nn.Module, windows: ProbeWindows) -> Tensor:
         windows: each rank encodes its share.
     """
     dtype = next(encoder.parameters()).dtype
-    rows = torch.zeros(0)
+    rows = torch.zeros(windows.total_windows, encoder.width)  # on a rank without windows too
     for batch in windows:
-        features = encoder(from_int16(batch.pcm).to(dtype)).float().cpu()
-        if not len(rows):
-            rows = torch.zeros(windows.total_windows, features.shape[1])
-        rows[batch.position] = features
+        rows[batch.position] = encoder(from_int16(batch.pcm).to(dtype)).float().cpu()
     return sum_over_ranks(rows)
 
 
@@ -197,7 +195,7 @@ class OnlineProbe(ExitStack):
         self._lines.settle()
         self._log.settle()
 
-    def _entry(self, step: int, probed: ProbedShards, encoder: nn.Module) -> dict[str, Any]:
+    def _entry(self, step: int, probed: ProbedShards, encoder: SampleCNN) -> dict[str, Any]:
         begin = time.perf_counter()
         train, valid = encode(encoder, probed.train), encode(encoder, probed.valid)
         if not (train.isfinite().all() and valid.isfinite().all()):

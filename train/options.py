@@ -47,7 +47,18 @@ shards = together(
 )
 """``shards`` and ``more_shards``; both together are the folders."""
 
-run = click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+
+class _Folder(click.Path):
+    """A folder; not the empty text that an unset variable of the shell leaves: it would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As :class:`click.Path`."""
+        if not value:
+            self.fail("it is empty; name a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+run = click.option("--run", required=True, type=_Folder(path_type=Path, file_okay=False), help="Folder of this run.")
 
 length = together(
     click.option("--epochs", type=int, help="Passes over the tracks."),
@@ -86,7 +97,12 @@ checkpoint_every = click.option(
     "--checkpoint-every", type=click.IntRange(min=1), default=500, help="Steps between checkpoints."
 )
 
-checkpoints = click.option("--checkpoints", metavar="URL", help="Folder or URL for copies of them (docs/cluster.md).")
+checkpoints = click.option(
+    "--checkpoints",
+    metavar="URL",
+    type=_Folder(file_okay=False),
+    help="Folder or URL for copies of them (docs/cluster.md).",
+)
 
 placement = together(
     click.option("--device", type=click.Choice(DEVICES), default="auto"),

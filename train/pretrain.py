@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,7 +227,11 @@ def main(
     values["shards"] = shards + more_shards
     source = click.get_current_context().get_parameter_source
     given = {name for name in values if source(name) is not ParameterSource.DEFAULT}
-    with placed(device, threads) as place, run_folder(run, place, checkpoints, writes=not memory_plan) as folder:
+    with (
+        ExitStack() as signals,
+        placed(device, threads) as place,
+        run_folder(run, place, checkpoints, writes=not memory_plan) as folder,
+    ):
         recipe = from_first(lambda: find_recipe(recipe_name, run)) if recipe_name is not None else None
         settings = with_options(recipe, values, given)
         if memory_plan:
@@ -242,16 +247,11 @@ def main(
                 click.echo(f"loader: {trainer.loader.description}", err=True)
                 about = {"recipe": recipe.record(trainer.settings)} if recipe else {}
                 save_config(run, trainer.config() | about)
-            with StopRequest() as stop:
-                stopped_by = train(
-                    trainer,
-                    run,
-                    checkpoint_every,
-                    stop,
-                    ceilings=ceilings,
-                    probe_every=probe_every,
-                    copied=folder.saved,
-                )
+            # Until all is left: torchrun's SIGTERM, when another rank has failed, must not cut off the last words.
+            stop = signals.enter_context(StopRequest())
+            stopped_by = train(
+                trainer, run, checkpoint_every, stop, ceilings=ceilings, probe_every=probe_every, copied=folder.saved
+            )
     end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
 
 

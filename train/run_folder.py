@@ -63,7 +63,7 @@ def run_folder(run: Path, place: Place, checkpoints: str | None = None, *, write
         try:
             yield RunFolder(store)
         except BaseException:
-            if store is not None:
+            if store is not None and store.used:
                 click.echo(store.close(LEAVING), err=True)
             raise
         if store is not None:

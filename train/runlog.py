@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,6 +55,32 @@ def read_probes(run: Path) -> list[dict[str, Any]]:
     return read_lines(run / "probe.jsonl")
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Name what is written in an error of the system: a full disk does not say whose write it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """TensorBoard's thread hands its errors to whoever writes next, who reports them: it need not print them too."""
+    before = threading.excepthook
+
+    def print_others(error: threading.ExceptHookArgs) -> None:
+        if not type(error.thread).__module__.startswith("tensorboard."):
+            before(error)
+
+    threading.excepthook = print_others
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
 class StepLines:
     """A file of JSON lines that each belong to a step; what a run that goes on had written later is cut away."""
 
@@ -60,15 +88,19 @@ class StepLines:
         kept = [entry for entry in read_lines(path) if entry["step"] <= start]
         with publish(path) as whole:
             whole.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._path, self._file = path, path.open("ab", buffering=0)
 
     def write(self, *entries: Mapping[str, Any]) -> None:
         """A line for each, all at once; they outlive this process from here on."""
-        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
+        rest = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
+        with _writing(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def settle(self) -> None:
         """Have it on the disk: it outlives the machine."""
-        os.fsync(self._file.fileno())
+        with _writing(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """No line follows."""
@@ -97,9 +129,17 @@ class RunLog:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        self._lines = StepLines(run / "log.jsonl", start=start)
-        self._board: SummaryWriter = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
-        self._bar = tqdm(total=total, initial=start, unit="step", desc=title, dynamic_ncols=True, mininterval=0.5)
+        self._folder = run / "tensorboard"
+        with ExitStack() as opened:
+            self._lines = StepLines(run / "log.jsonl", start=start)
+            opened.callback(self._lines.close)
+            opened.enter_context(_one_error())
+            with _writing(self._folder):
+                self._board: SummaryWriter = SummaryWriter(str(self._folder), purge_step=start + 1)
+            opened.push(self._close_board)
+            self._bar = tqdm(total=total, initial=start, unit="step", desc=title, dynamic_ncols=True, mininterval=0.5)
+            opened.callback(self._bar.close)
+            self._opened = opened.pop_all()
 
     def advance(self) -> None:
         """One more step is done."""
@@ -120,8 +160,9 @@ class RunLog:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Numbers for TensorBoard alone."""
         if self.active:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            with _writing(self._folder):
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
 
     def say(self, text: str) -> None:
         """A line on stderr, clear of the progress bar."""
@@ -132,7 +173,8 @@ class RunLog:
         """Have all that was logged on the disk, TensorBoard's numbers too, which it else holds back for minutes."""
         if self.active:
             self._lines.settle()
-            self._board.flush()
+            with _writing(self._folder):
+                self._board.flush()
 
     def conclude(self, scalars: Mapping[str, float], step: int) -> None:
         """What is known at the end only, for TensorBoard."""
@@ -141,8 +183,15 @@ class RunLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self.active:
-            self._bar.close()
-            self._board.close()
-            self._lines.close()
+            self._opened.__exit__(*error)
+
+    def _close_board(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what TensorBoard's thread still holds."""
+        try:
+            with _writing(self._folder):
+                self._board.close()
+        except OSError:
+            if kind is None:  # else the disk that is full has ended the run already, or something worse has
+                raise

@@ -9,7 +9,9 @@ from benchmarks.gpu.check import Figures, Target
 from benchmarks.gpu.compare import at_most, distance
 
 FORWARD = {torch.float32: 1e-5, torch.bfloat16: 2**-7}
-SUMS = 1e-4  # of float32 numbers, in another order
+# Of float32 numbers, in another order; and one maximum within a rounding of 0, which the ReLU passes in one of both
+# ways, is 4e-4 of the largest shape's sums.
+SUMS = 2e-3
 # Where two numbers of a window are equal once rounded, the gradient goes to the first: it stands elsewhere in float64.
 BACKWARD = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
 # Rows, channels, frames and pooling, as layers of the encoders for three sample rates have them.

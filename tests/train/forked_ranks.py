@@ -24,6 +24,7 @@ from train.settings import PretrainSettings
 from train.trainer import open_pairs
 
 RANKS = 3
+CPU = torch.device("cpu")
 
 
 def killed(number: int) -> Callable[[int], None]:
@@ -70,6 +71,13 @@ def silent(rank: int) -> None:
     time.sleep(1000)
 
 
+def lingering(rank: int) -> None:
+    """The first rank waits for its last upload when the others are done."""
+    first_failure.SILENCE, first_failure.GRACE = 3.0, 0.5
+    if rank == 0:
+        time.sleep(4)
+
+
 def first(rank: int) -> None:
     """The first rank finds something wrong on its disk."""
 
@@ -84,15 +92,27 @@ def well(rank: int) -> None:
     sum_over_ranks(torch.zeros(3))
 
 
+def without_shards(rank: int) -> None:
+    """One rank does not find the shards."""
+    where = f"{sys.argv[1]}/nowhere" if rank == 1 else sys.argv[2]
+    open_pairs(
+        PretrainSettings(shards=(where,), batch_size=6, steps=1), Place(rank, RANKS, CPU), None, sample_rate=None
+    )
+    sum_over_ranks(torch.zeros(3))
+
+
 def uneven(rank: int) -> None:
     """Pretraining on 8 pairs for 3 ranks."""
     settings = PretrainSettings(shards=(sys.argv[2],), batch_size=8, steps=1)
-    open_pairs(settings, Place(rank, RANKS, torch.device("cpu")), None, sample_rate=None)
+    open_pairs(settings, Place(rank, RANKS, CPU), None, sample_rate=None)
 
 
 SCENARIOS: dict[str, Callable[[int], None]] = {
     **{f"killed-{number}": killed(number) for number in range(RANKS)},
-    **{each.__name__: each for each in (raised, unexpected, stuck, silent, first, uneven, well)},
+    **{
+        each.__name__: each
+        for each in (raised, unexpected, stuck, silent, first, without_shards, uneven, well, lingering)
+    },
 }
 
 

@@ -25,11 +25,12 @@ from train.runlog import read_log
 
 # float64 after 12 steps at one and at two processes
 EXACT = 1e-8
+PLAIN = ["--augment", "crop", "--no-ceilings"]
 
 
 def pretrain(shards: Path, out: Path, *options: str) -> None:
     """Train in this process."""
-    arguments = ["--shards", str(shards), "--run", str(out), *SMALL, "--no-ceilings", *options]
+    arguments = ["--shards", str(shards), "--run", str(out), *SMALL, *PLAIN, *options]
     main.main(arguments, standalone_mode=False)
 
 
@@ -73,7 +74,7 @@ def test_goes_on_elsewhere_at_another_number_of_processes(
         *("config.json", "log.jsonl"),
     )
     arguments = ["--shards", str(shards), "--run", str(tmp_path / "second"), *SMALL, "--steps", "12", *options, *there]
-    done = run(program("pretrain.py", [*arguments, "--no-ceilings"], ["--standalone", "--nproc-per-node", "2"]))
+    done = run(program("pretrain.py", [*arguments, *PLAIN], ["--standalone", "--nproc-per-node", "2"]))
     assert done.returncode == 0, done.stderr
     ours, theirs = (flat(newest(tmp_path / name)["model"]) for name in ("second", "quiet"))
     assert max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in theirs) < EXACT
@@ -131,6 +132,15 @@ def test_copies_of_another_run_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
     with pytest.raises(ConfigError, match="own folder"):
         CheckpointStore(place_at(tmp_path / "run"), tmp_path / "run")
+
+
+def test_a_place_that_takes_nothing_ends_the_run_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "run", 3)
+    (tmp_path / "file").touch()
+    store = CheckpointStore(place_at(tmp_path / "file" / "copies"), tmp_path / "run")
+    with pytest.raises(OSError, match="file"):
+        store.fetch(accept)
+    assert not store.used
 
 
 def test_a_url_with_a_password_is_refused(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +206,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, bucket: str, monkeypatch: pyt
 def test_kill_9_during_an_upload_leaves_whole_checkpoints(bucket: str, shards: Path, tmp_path: Path) -> None:
     out, where = tmp_path / "run", f"{bucket}/run"
     wide = ["--shards", str(shards), "--run", str(out), *SMALL, "--width", "128", "--steps", "100000"]
-    arguments = [*wide, "--checkpoint-every", "1", "--checkpoints", where, "--no-ceilings"]
+    arguments = [*wide, "--checkpoint-every", "1", "--checkpoints", where, *PLAIN]
     process = subprocess.Popen(
         program("pretrain.py", arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     )

@@ -74,7 +74,17 @@ def test_the_slurm_script_is_put_back_in_the_queue(shards: Path, tmp_path: Path)
     places = {"CLMR": tmp_path, "SHARDS": shards, "RUN": run, "CHECKPOINTS": copies, "CACHE": tmp_path / "cache"}
     slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "n", "SLURM_GPUS_ON_NODE": "2"}
     process = subprocess.Popen(
-        ["bash", str(FILES / "pretrain.sbatch"), *SMALL, "--precision", "float32", "--checkpoint-every", "2"],
+        [
+            "bash",
+            str(FILES / "pretrain.sbatch"),
+            *SMALL,
+            "--augment",
+            "crop",
+            "--precision",
+            "float32",
+            "--checkpoint-every",
+            "2",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import nullcontext
@@ -150,6 +151,15 @@ def test_kill_9_costs_nothing(shards: Path, tmp_path: Path) -> None:
     ours, theirs = ([entry["loss"] for entry in read_log(tmp_path / name)] for name in ("killed", "whole"))
     assert ours == theirs
     assert len(ours) == 10
+
+
+def test_goes_on_from_its_copies_when_the_folder_is_gone(shards: Path, alone: Path, tmp_path: Path) -> None:
+    options = ["--precision", "float64", "--batch-norm", "--checkpoints", str(tmp_path / "copies")]
+    cpc(shards, tmp_path / "run", "--steps", "3", *options)
+    shutil.rmtree(tmp_path / "run")
+    cpc(shards, tmp_path / "run", "--steps", "5", *options)
+    assert_equal_runs(alone, tmp_path / "run")
+    assert [path.name for path in checkpoints(tmp_path / "copies")] == [f"step-{step:08d}.pt" for step in (0, 3, 5)]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

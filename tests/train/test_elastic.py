@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ class Nodes:
         self._folder, self._agents = folder, list[subprocess.Popen[str]]()
         quick = "last_call_timeout=1,keep_alive_interval=1,keep_alive_max_attempt=6"
         meeting = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d"]
-        meeting += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "elastic", "--rdzv-conf", quick]
+        self._endpoint = ("127.0.0.1", free_port())
+        meeting += ["--rdzv-endpoint", f"127.0.0.1:{self._endpoint[1]}", "--rdzv-id", "elastic", "--rdzv-conf", quick]
         self._command = [*LAUNCHER, *meeting]
         self._script = ["--", str(ROOT / "tests" / "train" / "paced.py"), str(folder), *arguments]
 
@@ -55,6 +57,14 @@ class Nodes:
                 os.kill(int(worker), signal.SIGKILL)
         agent.kill()
         agent.wait()
+
+    def wait_for_endpoint(self) -> None:
+        """Wait until the first agent listens."""
+        for _ in range(1200):
+            with suppress(OSError), socket.create_connection(self._endpoint):
+                return
+            time.sleep(0.05)
+        raise AssertionError(self.logs())
 
     def wait_for(self, name: str) -> None:
         """Wait until a worker has left a file of this name."""
@@ -83,6 +93,7 @@ def nodes(shards: Path, tmp_path: Path) -> Iterator[Nodes]:
 def test_a_node_dies_and_comes_back(nodes: Nodes, shards: Path, tmp_path: Path) -> None:
     main.main(["--shards", str(shards), "--run", str(tmp_path / "quiet"), *SMALL, *STEPS], standalone_mode=False)
     staying = nodes.start()
+    nodes.wait_for_endpoint()  # whoever is there first holds the rendezvous: it must be the one that stays
     lost = nodes.start()
     for rank in (0, 1):
         nodes.wait_for(f"waiting-{rank}")

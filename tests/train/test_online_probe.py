@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from clmr import SampleCNN
 from loaders import WindowLoader
 from tests.loaders.small_shards import recordings, write_shards
 from tests.train.launching import LAUNCHER, ROOT, SMALL, flat, newest, run
 from train.checkpoint import checkpoint_path
 from train.launch import Place
+from train.online_probe import encode
 from train.pretrain import main
 from train.probe_windows import ProbeWindows
 from train.runlog import read_probes
@@ -108,6 +110,18 @@ def test_windows_are_spread_over_seeded_tracks(shards: Path) -> None:
     for track in {track for _, track, _ in seen}:
         count = counts[np.flatnonzero(rows == track)[0]]
         assert [window for _, t, window in seen if t == track] == [int((i + 0.5) * count / 4) for i in range(4)]
+
+
+def test_a_rank_without_windows_gives_rows_of_zeros(shards: Path) -> None:
+    """Or its sum with the other ranks, which have some, would never end."""
+    encoder = SampleCNN(sample_rate=RATE, width=16).eval()
+    few: dict[str, Any] = {"sample_rate": RATE, "window_frames": CROP, "most_tracks": 1}
+    with ProbeWindows(str(shards), "valid", HERE, **few) as all_of_them:
+        total = all_of_them.total_windows
+        assert total < 6
+        assert encode(encoder, all_of_them).abs().sum() > 0
+    with ProbeWindows(str(shards), "valid", Place(0, 6, HERE.device), **few) as none:
+        assert torch.equal(encode(encoder, none), torch.zeros(total, 16))
 
 
 def test_what_cannot_be_probed_is_named_and_the_rest_is(

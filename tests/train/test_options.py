@@ -37,6 +37,15 @@ def test_programs_say_the_same_of_what_they_share() -> None:
     assert len(labelled) == 8
 
 
+@pytest.mark.parametrize("option", ["--run", "--checkpoints"])
+def test_the_empty_text_is_no_folder(option: str) -> None:
+    """A shell makes it of a variable that is not set; the current folder would be filled."""
+    folders = {"--run": "run", option: ""}
+    done = CliRunner().invoke(pretrain, ["--steps", "1", *(text for pair in folders.items() for text in pair)])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': it is empty" in done.output
+
+
 def test_options_stand_in_the_order_in_which_they_are_written() -> None:
     @click.command()
     @options.run

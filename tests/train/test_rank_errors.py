@@ -14,21 +14,10 @@ from pathlib import Path
 import pytest
 
 from clmr.errors import ConfigError
-from tests.train.launching import LAUNCHER, ROOT, SMALL, environment, newest, program, run
+from tests.train.launching import ROOT, SMALL, environment, newest, program, run
+from train.first_failure import described
 from train.launch import placed
 from train.runlog import read_log
-
-
-def test_a_rank_without_shards(shards: Path, tmp_path: Path) -> None:
-    script = [str(ROOT / "tests" / "train" / "unequal_ranks.py"), f"{shards},{tmp_path / 'nowhere'}"]
-    options = ["--run", str(tmp_path / "run"), *SMALL, "--steps", "3"]
-    logs = ["--standalone", "--nproc-per-node", "2", "--redirects", "3", "--log-dir", str(tmp_path / "logs")]
-    done = run([*LAUNCHER, *logs, "--", *script, *options])
-    assert done.returncode != 0
-    first, second = (next((tmp_path / "logs").glob(f"**/{rank}/stderr.log")).read_text() for rank in (0, 1))
-    assert "nowhere/manifest.json is missing" in second
-    assert re.search(r"error: rank 1 on host \S+ failed: .*nowhere/manifest\.json is missing", first)
-    assert "Traceback" not in first + second
 
 
 class Ended:
@@ -56,6 +45,7 @@ def ended(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 HOST = re.escape(socket.gethostname())
+MISSING = r"\S*/nowhere/manifest\.json is missing: .*"
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -73,11 +63,13 @@ def test_a_killed_rank(ended: Ended, number: int) -> None:
         ("raised", 1, "error: this is wrong in two lines", "this is wrong in two lines"),
         ("unexpected", 2, "ValueError escaped", r"ValueError: refused \*\*\*"),
         ("stuck", 2, "error: before the others noticed", "before the others noticed"),
+        ("without_shards", 1, f"error: {MISSING}", MISSING),
     ],
 )
 def test_the_first_failure_is_every_ranks(ended: Ended, name: str, failing: int, own: str, message: str) -> None:
     assert ended.statuses[name] == [1, 1, 1]
-    assert ended.said(name, failing) == [own]
+    (line,) = ended.said(name, failing)
+    assert re.fullmatch(own, line)
     for rank in {0, 1, 2} - {failing}:
         (line,) = ended.said(name, rank)
         assert re.fullmatch(f"error: rank {failing} on host {HOST} failed: {message}", line)
@@ -97,9 +89,23 @@ def test_an_error_that_all_ranks_raise(ended: Ended) -> None:
     assert all(line.endswith("no such run") for line in lines)
 
 
-def test_ranks_that_end_well_say_nothing(ended: Ended) -> None:
-    assert ended.statuses["well"] == [0, 0, 0]
-    assert [(ended.folder / f"well-{rank}.txt").read_text() for rank in range(3)] == ["", "", ""]
+@pytest.mark.parametrize("name", ["well", "lingering"])
+def test_ranks_that_end_well_say_nothing(ended: Ended, name: str) -> None:
+    assert ended.statuses[name] == [0, 0, 0]
+    assert [(ended.folder / f"{name}-{rank}.txt").read_text() for rank in range(3)] == ["", "", ""]
+
+
+def test_secrets_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=hush\nhush")
+    error = OSError(5, "no AccountKey=hush hush for https://me:hush@there/x")
+    assert described(error) == "no *** for https://***@there/x"
+
+
+def test_a_run_without_torchrun_says_how_it_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ConfigError, match=r"the 2 processes .* MASTER_ADDR .* start them with torchrun"), placed("cpu"):
+        raise AssertionError
 
 
 def test_a_batch_that_does_not_divide_is_refused(ended: Ended) -> None:
@@ -121,6 +127,7 @@ def test_storage_that_fails_costs_no_finished_step(shards: Path, tmp_path: Path)
     copy = tmp_path / "shards"
     shutil.copytree(shards, copy)
     options = ["--shards", str(copy), "--run", str(tmp_path / "run"), *SMALL, "--steps", "100000", "--depth", "1"]
+    options += ["--augment", "crop", "--no-ceilings"]
     command = program("pretrain.py", options)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     while len(read_log(tmp_path / "run")) < 2:

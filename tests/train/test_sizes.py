@@ -99,11 +99,3 @@ def test_sizes_that_cannot_be_say_so_in_a_line(
     assert ended.value.code not in {0, None}
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
     assert said in line
-
-
-def test_a_batch_that_two_ranks_cannot_share_is_refused(shards: Path, tmp_path: Path) -> None:
-    code, said = torchrun(shards, tmp_path / "run", 7, "--steps", "1")
-    assert code != 0
-    refusals = {line.partition("error: ")[2] for line in said.splitlines() if line.startswith("error: ")}
-    assert refusals
-    assert all("batch size 7 does not divide into 2 ranks: use a multiple of 2" in refusal for refusal in refusals)

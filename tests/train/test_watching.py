@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ TIMING = ("second", "wait", "memory", "loader/")  # in the names of what differs
 
 
 def arguments(shards: Path, out: Path, *options: str) -> list[str]:
-    return ["--shards", str(shards), "--run", str(out), *SMALL, "--no-ceilings", *options]
+    return ["--shards", str(shards), "--run", str(out), *SMALL, "--augment", "crop", "--no-ceilings", *options]
 
 
 def reproducible(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -94,6 +95,25 @@ def test_curves_have_no_seam_after_a_kill_9(shards: Path, tmp_path: Path) -> Non
     first, second = board(ours), board(theirs)
     for tag in ("task/loss", "geometry/alignment", "probe/roc_auc", "probe/pr_auc"):
         assert first[tag] == second[tag]
+
+
+def fill(run: Path, most: int) -> None:
+    with RunLog(run, start=0, total=2, active=True) as log:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, most))
+        for step in range(200):
+            log.scalars({"loss": 0.5}, step)
+        log.settle()
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Full for TensorBoard's numbers, which a thread of its own writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}/tensorboard'"):
+            fill(tmp_path, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_units_and_titles(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
