@@ -16,15 +16,19 @@ from functools import cache
 import torch
 
 
-def run_alone(pieces: Sequence[Callable[[], None]]) -> None:
-    """Call each piece once, in any order, on as many threads as torch has, with one thread of torch each.
+def run_alone(pieces: Sequence[Callable[[], None]], threads: int) -> None:
+    """Call each piece once, in any order, each with one thread of torch.
 
     Gradients are off within the pieces, and inference mode is as it is outside.
+
+    Args:
+        pieces: what to call.
+        threads: how many work at once, this one where it is 1.
 
     Raises:
         Whatever a piece raises, after all have ended.
     """
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     inference = torch.is_inference_mode_enabled()
 
     def call(piece: Callable[[], None]) -> None:
@@ -36,18 +40,18 @@ def run_alone(pieces: Sequence[Callable[[], None]]) -> None:
             torch.set_num_threads(1)
         call(piece)
 
-    if threads == 1 or len(pieces) == 1 or not threading.main_thread().is_alive():  # at exit no thread can be started
-        for piece in pieces:
-            call(piece)
-        return
-    pool = _pool(os.getpid(), threads)
     # OpenMP keeps the number for the thread that sets it; for MKL, and for threads yet to begin, it is everybody's.
     torch.set_num_threads(1)
     try:
+        if threads == 1 or len(pieces) == 1 or not threading.main_thread().is_alive():  # at exit none can be started
+            for piece in pieces:
+                call(piece)
+            return
+        pool = _pool(os.getpid(), threads)
         futures = [pool.submit(call_alone, piece) for piece in pieces]
         wait(futures)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     for future in futures:
         future.result()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clmr.augment import Chain
-from clmr.augment.chain import FEWEST_ROWS, PIECE_ROWS, share
+from clmr.augment.chain import FEWEST_ROWS, PIECE_ROWS, SHORT_ROW, share
 from clmr.augment.threads import run_alone
 from clmr.draw import make_keys
 from tests.clmr.augment.signals import noise
@@ -34,7 +34,7 @@ def test_pieces_meet_on_two_threads_and_have_one_of_torchs_each() -> None:
         barrier.wait(60)  # passes when both run at once
         seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
 
-    run_alone([piece, piece])
+    run_alone([piece, piece], 2)
     assert len({ident for ident, _, _ in seen}) == 2
     assert {(number, grad) for _, number, grad in seen} == {(1, False)}
     assert torch.get_num_threads() == 2
@@ -49,7 +49,7 @@ def test_an_error_comes_out_after_all_have_ended() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        run_alone([fail, *(partial(done.append, number) for number in range(5))])
+        run_alone([fail, *(partial(done.append, number) for number in range(5))], 2)
     assert sorted(done) == list(range(5))
     assert torch.get_num_threads() == 2
 
@@ -61,15 +61,24 @@ def views(chain: Chain, audio: Tensor, threads: int) -> Tensor:
 
 @pytest.mark.usefixtures("two_threads")
 def test_threads_do_not_change_the_views() -> None:
-    chain, audio = Chain.preset("paper", 8000), noise(70, 2000)
+    chain, audio = Chain.preset("paper", 8000), noise(36, SHORT_ROW)
     assert torch.equal(views(chain, audio, 1), views(chain, audio, 2))
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_short_rows_are_one_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr("clmr.augment.chain.run_alone", lambda _, number: threads.append(number))
+    for frames in (SHORT_ROW - 1, SHORT_ROW):
+        views(Chain.preset("paper", 8000), noise(40, frames), 2)
+    assert threads == [1, 2]
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_inference_mode_goes_along() -> None:
     chain = Chain.preset("paper", 8000)
     with torch.inference_mode():
-        audio = noise(40, 2000)
+        audio = noise(36, SHORT_ROW)
         inferred = views(chain, audio, 2)
         assert inferred.is_inference()
     assert torch.equal(inferred, views(chain, audio.clone(), 2))
@@ -77,10 +86,10 @@ def test_inference_mode_goes_along() -> None:
 
 @pytest.mark.usefixtures("two_threads")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    run_alone([lambda: None] * 2)
+    run_alone([lambda: None] * 2, 2)
     if (process := os.fork()) == 0:
         done: list[int] = []
-        run_alone([partial(done.append, 1), partial(done.append, 2)])
+        run_alone([partial(done.append, 1), partial(done.append, 2)], 2)
         os._exit(sum(done))
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 3
 
