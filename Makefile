@@ -57,7 +57,7 @@ features: install ## encode every window of SHARDS with the frozen encoder of RU
 probe: install ## linear probe on RUN/features, scores into RUN/probe
 	$(BIN)/python train/probe.py --features "$$RUN/features" --out "$$RUN/probe" $(ARGS)
 
-report: install ## loss curve and summary of RUN
+report: install ## summary and curves of RUN, and one page to look at and listen to: RUN/report.html
 	$(BIN)/python train/report.py --run "$$RUN" $(ARGS)
 
 paper: install ## trainings and tables of the paper: ARGS='run "Table 2" --out runs/paper --dry-run'

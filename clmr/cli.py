@@ -18,7 +18,7 @@ COMMANDS = {
     "embed": ("train.embed", "main", "Features of every window of shards or audio files, from a frozen encoder."),
     "probe": ("train.probe", "main", "Linear probe on features."),
     "export": ("train.export", "main", "A trained encoder as one file: .pt, ONNX, safetensors."),
-    "report": ("train.report", "main", "Loss curve and summary of a run."),
+    "report": ("train.report", "main", "Summary, curves and one page of a run to look at and listen to."),
     "paper": ("train.runner.__main__", "main", "Trainings, probes and tables of the paper."),
     "augment": (
         "clmr.augment.__main__",

@@ -23,7 +23,7 @@ ALLOWED = {
     "clmr": (),
     "sharding": ("clmr.errors",),
     "loaders": ("clmr", "sharding.format", "sharding.storage"),
-    "train": ("clmr", "loaders", "sharding.format", "sharding.publish", "sharding.storage", *DECODING),
+    "train": ("clmr", "loaders", "sharding.format", "sharding.page", "sharding.publish", "sharding.storage", *DECODING),
 }
 # clmr/cli.py is the roof: it names every command and imports one when it is asked for.
 ROOF = "clmr/cli.py"

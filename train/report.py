@@ -1,6 +1,7 @@
-"""Loss curve, probe curve and summary of a run.
+"""What came of a run: a summary, its curves as a picture, and one HTML page to look at and to listen to.
 
 python train/report.py --run runs/mtat
+python train/report.py --run runs/mtat --probe runs/mtat/probe --probe runs/mtat/probe-mlp --out mtat.html
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import click
 
 from clmr.errors import ResumeError, one_line_errors
 from sharding.publish import publish
+from train.page import PageRequest, write_page
 from train.runlog import read_log, read_probes
 from train.settings import read_config, read_pretraining
 
@@ -110,14 +112,50 @@ def summarise(run: Path) -> str:
     )
 
 
+def summarise_supervised(config: dict[str, Any], run: Path) -> str:
+    """A run of train/supervised.py in a few lines."""
+    settings, log = config["settings"], read_log(run)
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    valid = [entry["validation_roc_auc"] for entry in log if "validation_roc_auc" in entry]
+    return "\n".join(
+        [
+            f"run       {run}",
+            f"data      {settings['shards']} at {config['sample_rate']} Hz",
+            f"model     width {settings['width']}, {config['parameters']:,} parameters, seed {settings['seed']}",
+            f"progress  step {log[-1]['step'] if log else 0} of {config['total_steps']}",
+            *([f"loss      {losses[0]:.4f} -> {losses[-1]:.4f}"] if losses else []),
+            *([f"valid     ROC-AUC {valid[0]:.4f} -> {valid[-1]:.4f}, best {max(valid):.4f}"] if valid else []),
+        ]
+    )
+
+
 @click.command()
 @click.option("--run", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+@click.option("--out", type=click.Path(path_type=Path), help="The page.  [default: RUN/report.html]")
+@click.option("--features", type=click.Path(path_type=Path), help="Its feature dump.  [default: RUN/features]")
+@click.option(
+    "--probe",
+    "probes",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder with scores.json; may be repeated.  [default: all in RUN]",
+)
+@click.option("--shards", help="Shards of the features, to hear.  [default: where they were embedded from]")
 @one_line_errors()
-def main(run: Path) -> None:
-    """Print a summary of a run and draw its curves as RUN/loss.png."""
-    click.echo(summarise(run))
-    draw_loss({run.name: read_log(run)}, run / "loss.png", probes_by_shards(run))
-    click.echo(f"curve     {run / 'loss.png'}")
+def main(run: Path, out: Path | None, features: Path | None, probes: tuple[Path, ...], shards: str | None) -> None:
+    """Print a summary of a run, draw its curves as RUN/loss.png, and write a page of all there is about it."""
+    config, log = read_config(run), read_log(run)
+    if config.get("kind") == "supervised":
+        click.echo(summarise_supervised(config, run))
+    elif not log:
+        click.echo(f"{run}/log.jsonl holds no step yet: there are no curves")
+    else:
+        click.echo(summarise(run))
+        draw_loss({run.name: log}, run / "loss.png", probes_by_shards(run))
+        click.echo(f"curve     {run / 'loss.png'}")
+    request = PageRequest(run, features=features, probes=probes, shards=shards)
+    page = write_page(request, out if out is not None else run / "report.html")
+    click.echo(f"page      {page} ({page.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

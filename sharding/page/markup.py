@@ -7,7 +7,7 @@ import html
 CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 # The other controls: C1, and those of writing direction, with which a name could be made to read as another.
 UNPRINTABLE = dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
-VOID = frozenset({"br", "link", "meta"})
+VOID = frozenset({"br", "img", "link", "meta"})
 
 
 class Markup(str):

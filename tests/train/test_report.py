@@ -1,4 +1,4 @@
-"""A run's summary and picture come from its own log."""
+"""A run's summary, picture and page come from its own files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.train.launching import SMALL
+from train.embed import main as embed
 from train.pretrain import main as pretrain
+from train.probe import main as probe_features
 from train.report import main
 from train.runlog import RunLog, read_log, read_probes
 
@@ -30,6 +32,44 @@ def test_summary_and_curve(shards: Path, tmp_path: Path, capsys: pytest.CaptureF
         colours = picture.convert("RGB").getcolors(picture.size[0] * picture.size[1])
     assert colours is not None
     assert len(colours) > 10, "the picture is blank"
+
+
+def test_page_of_the_whole_chain(shards: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pretrain.main(["--shards", str(shards), "--run", str(run), *SMALL, "--steps", "2"], standalone_mode=False)
+    frozen = ["--run", str(run), "--shards", str(shards), "--out", str(run / "features"), "--threads", "1"]
+    embed.main(frozen, standalone_mode=False)
+    probe = ["--features", str(run / "features"), "--out", str(run / "probe"), "--preset", "fast"]
+    probe_features.main(probe, standalone_mode=False)
+    main.main(["--run", str(run)], standalone_mode=False)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<audio") == 30
+    assert page.count("data:image/png") == 1
+    assert (run / "figures" / "tsne.png").exists()
+    assert json.loads((run / "saturation.json").read_text())["verdict"][1:] in page
+    roc_auc = json.loads((run / "probe" / "scores.json").read_text())["summary"]["tag"]["roc_auc"]["mean"]
+    assert f"<dt>Tag ROC-AUC</dt><dd>{roc_auc:.3f}</dd>" in page
+    assert "linear on standardised features, L-BFGS" in page
+    assert len(page) < 4e6
+
+
+def test_a_supervised_run_and_one_without_a_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"shards": "data", "width": 16, "seed": 0}
+    config = {"settings": settings, "sample_rate": 8000, "parameters": 9, "total_steps": 10}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"kind": "supervised"}))
+    lines = [{"step": 5, "loss": 0.75}, {"step": 5, "validation_roc_auc": 0.5}, {"step": 10, "loss": 0.25}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    main.main(["--run", str(tmp_path), "--out", str(tmp_path / "page.html")], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "loss      0.7500 -> 0.2500" in printed
+    assert "valid     ROC-AUC 0.5000 -> 0.5000" in printed
+    assert (tmp_path / "page.html").exists()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "log.jsonl").unlink()
+    main.main(["--run", str(tmp_path)], standalone_mode=False)
+    assert "no step yet" in capsys.readouterr().out
+    assert (tmp_path / "report.html").exists()
+    assert not (tmp_path / "loss.png").exists()
 
 
 def test_no_run_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
