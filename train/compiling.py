@@ -9,12 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from clmr.errors import ConfigError
+from clmr import batchnorm, encoder
+
+EXCHANGES = ((batchnorm, "over_ranks"), (encoder, "over_ranks"), (batchnorm, "normalise_over_ranks"))
+"""Where the model calls what exchanges batch statistics between the processes."""
 
 
 def _call(model: nn.Module, views: Tensor) -> Tensor:
     z: Tensor = model(views)
     return z
+
+
+@cache
+def _leave_exchanges_out() -> None:
+    """Have torch.compile break its graphs at the exchanges, whose gradient it would lose without a word.
+
+    Done when something is compiled, and not by decorators: those would have every command wait for torch's compiler.
+    """
+    for module, name in EXCHANGES:
+        setattr(module, name, torch.compiler.disable(getattr(module, name)))
 
 
 @cache
@@ -27,16 +40,13 @@ def compiled(model: nn.Module, backend: str = "inductor") -> Callable[[Tensor], 
     """``model`` as a compiled function of the views; compiled in the first call, which takes minutes.
 
     The model itself is no part of what is compiled but an argument of it. So it stays the module it was, with the names
-    its checkpoints have, and a copy of it, such as the one that measures the ceilings, is not compiled again.
+    its checkpoints have, and a copy of it, such as the one that measures the ceilings, is not compiled again. Between
+    several processes only what lies between the exchanges of batch statistics is compiled.
 
     Args:
         model: encoder and projector.
         backend: of torch.compile.
-
-    Raises:
-        ConfigError: there are several processes. torch 2.11 compiles the exchange of batch statistics without its
-            gradient: most of the encoder would get none, and nothing would say so.
     """
     if isinstance(model, DistributedDataParallel):
-        raise ConfigError("--compile is for one process: torch loses gradients between several; give --fused instead")
+        _leave_exchanges_out()
     return partial(_compiled(backend), model)

@@ -200,7 +200,7 @@ class Run:
         for (name, ours), theirs in zip(self.trainer.model.named_parameters(), bare.model.parameters(), strict=True):
             # On a GPU sums may come in another order from one run to the next. Where a gradient is rounding alone, as
             # some numbers' and that of every convolution's bias is, Adam moves by its sign: 3e-4 a step either way.
-            apart = float((ours - theirs).norm() / theirs.norm().clamp(min=1))
+            apart = float((ours.detach() - theirs.detach()).norm() / theirs.detach().norm().clamp(min=1))
             alike = torch.equal(ours, theirs) if device.type == "cpu" else apart <= 1e-2 or name.endswith(".0.bias")
             if not alike:
                 raise ValueError(f"{name} is not what the plain loop makes of it")
@@ -222,7 +222,7 @@ def trained(
     run = Run(settings_of(shards, pairs, width, augment, precision), device, threads, in_memory=in_memory)
     try:
         run.check()
-    except ValueError:
+    except BaseException:
         run.contexts.close()
         raise
     return lambda: run.take(steps)

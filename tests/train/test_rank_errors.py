@@ -92,7 +92,9 @@ def test_an_error_that_all_ranks_raise(ended: Ended) -> None:
 @pytest.mark.parametrize("name", ["well", "lingering"])
 def test_ranks_that_end_well_say_nothing(ended: Ended, name: str) -> None:
     assert ended.statuses[name] == [0, 0, 0]
-    assert [(ended.folder / f"{name}-{rank}.txt").read_text() for rank in range(3)] == ["", "", ""]
+    lines = [line for rank in range(3) for line in (ended.folder / f"{name}-{rank}.txt").read_text().splitlines()]
+    # torch has a warning where the system cannot name a peer's address, which depends on the machine.
+    assert [line for line in lines if not re.match(r"\[W.*\[c10d\] The hostname of the client socket", line)] == []
 
 
 def test_secrets_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
