@@ -137,7 +137,8 @@ def main(
                 save_config(run, trainer.config())
             stop = signals.enter_context(StopRequest())  # until all is left, as in train/pretrain.py
             stopped_by = train(trainer, run, checkpoint_every, stop, copied=folder.saved)
-    end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
+        where = f"step {trainer.step_count} of {trainer.total}"
+    end(run, where, stopped_by, first=place.first)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, and not marked as exported
 from torch.distributed.distributed_c10d import PrefixStore
 
-from clmr.collectives import rank, sum_over_ranks, world_size
+from clmr.collectives import rank, world_size
 from clmr.errors import ClmrError
 
 INTERVAL = 0.5
@@ -100,9 +101,9 @@ class Watch:
 
     def close(self) -> None:
         """End in order; every rank must call it. None leaves while another still looks into a store that it holds."""
-        sum_over_ranks(torch.zeros(()))  # with a sign of life until the last one is here: rank 0 may wait for an upload
+        _meet()  # with a sign of life until the last one is here: rank 0 may wait for an upload
         self._stop()
-        sum_over_ranks(torch.zeros(()))
+        _meet()
         if self._told:
             raise SystemExit(1)
 
@@ -181,6 +182,19 @@ class Watch:
         while read < target and time.monotonic() < end:
             time.sleep(INTERVAL / 5)
             read = self._store.add("acknowledged", 0)
+
+
+def _meet() -> None:
+    """Wait for all ranks, and then until gloo has let go of the tensor they met by.
+
+    A thread of gloo that lets go of one while the interpreter ends aborts the process, which then counts as failed.
+    """
+    token = torch.zeros(())
+    dist.all_reduce(token)
+    held, end = weakref.ref(token), time.monotonic() + LINGER
+    del token
+    while held() is not None and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 @contextmanager

@@ -252,7 +252,8 @@ def main(
             stopped_by = train(
                 trainer, run, checkpoint_every, stop, ceilings=ceilings, probe_every=probe_every, copied=folder.saved
             )
-    end(run, f"step {trainer.step_count} of {trainer.total}", stopped_by, first=place.first)
+        where = f"step {trainer.step_count} of {trainer.total}"
+    end(run, where, stopped_by, first=place.first)
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ def main(
             if finished:
                 evaluate(trainer, run)
             barrier()  # no rank leaves while the first one writes
-    where = f"step {trainer.step_count}, epoch {trainer.epochs_done}, best epoch {trainer.best_epoch}"
+        where = f"step {trainer.step_count}, epoch {trainer.epochs_done}, best epoch {trainer.best_epoch}"
     end(run, where, None if finished else stop.signal or signal.SIGTERM, first=place.first)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 
 from clmr.errors import ConfigError
+from sharding.page.frame import page_head
 from sharding.page.markup import Content, Markup, element, join, name
 from sharding.publish import publish
 from train.page.asked import asked_section
@@ -50,7 +49,8 @@ def write_page(request: PageRequest, out: Path) -> Path:
         asked_section(run),
     )
     body = element("body", _header(run, features), element("main", *sections))
-    document = join(Markup("<!doctype html>\n"), element("html", _head(run.name), body, lang="en"))
+    head = page_head(f"Run {run.name}", STYLE.read_text(encoding="utf-8"))
+    document = join(Markup("<!doctype html>\n"), element("html", head, body, lang="en"))
     with publish(out) as temporary:
         temporary.write_text(document, encoding="utf-8")
     return out
@@ -94,23 +94,3 @@ def _data(run: Run, features: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return " ".join(run.shards) or "unknown data"
-
-
-def _head(title: str) -> Markup:
-    style = STYLE.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # Only this style sheet, and pictures and sound that lie in the page: nothing can run or be fetched.
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; media-src data:; "
-        f"base-uri 'none'; form-action 'none'"
-    )
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"Run {title}"),
-        element("link", rel="icon", href="data:,"),
-        element("style", Markup(style)),
-    )
