@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_RATE = 8000
 
 THREAD_SPINS = "10000"
-"""How often a thread of OpenMP looks for work before it sleeps: for 0.05 ms, where libgomp's own 300,000 take 1.5 ms.
-Where another program wants a core too, threads that spin for long keep it from those they wait for."""
+"""How often a thread of OpenMP looks for work before it sleeps; libgomp's own number is 300,000. Where another program
+wants a core too, threads that spin for long keep it from those they wait for."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from clmr.errors import ConfigError, ResumeError
+from clmr.errors import ResumeError
 from clmr.model import BATCH_STATISTICS
 from loaders.order.mixture import parse_mixture
 from loaders.settings import parse_size
-from sharding.format import SPLITS
 from sharding.publish import publish
+from train.refusals import refuse, unless_length, unless_one_of, unless_rate, unless_seed, unless_splits
 
 PRECISIONS = ("float32", "bf16", "float64")
 PRETRAIN_PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -113,44 +113,30 @@ class PretrainSettings:
         }
 
     def __post_init__(self) -> None:
-        infinity, known = float("inf"), set(self.splits) <= set(SPLITS)
-        for refused, reason in (
-            (not self.shards, "give --shards, or a --recipe that names them"),
-            ((self.epochs is None) == (self.steps is None), "give --epochs or --steps, one of the two"),
-            (min(self.epochs or 0, self.steps or 0) < 0, "--epochs and --steps are at least 0"),
-            (self.batch_size < 2, f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs"),
-            (not self.temperature > 0, f"--temperature {self.temperature}: must be greater than 0"),
+        refuse(
             (
-                not 0 <= self.learning_rate < infinity,
-                f"--learning-rate {self.learning_rate}: must be a number from 0 up",
-            ),
-            (not 0 <= self.weight_decay < infinity, f"--weight-decay {self.weight_decay}: must be a number from 0 up"),
-            (
-                min(self.warmup_epochs, self.warmup_steps) < 0 or (self.warmup_epochs and self.warmup_steps),
-                "give --warmup-epochs or --warmup-steps, one of the two, at least 0",
-            ),
-            (not 0 <= self.seed < 2**63, f"--seed {self.seed}: must be a whole number from 0 to 2^63 - 1"),
-            (
-                self.precision not in PRETRAIN_PRECISIONS,
-                f"--precision {self.precision}: one of {', '.join(PRETRAIN_PRECISIONS)}",
-            ),
-            (
-                self.compile and self.fused,
-                "--compile and --fused exclude each other: give the faster one (docs/speed.md)",
-            ),
-            (
-                self.batch_statistics not in BATCH_STATISTICS,
-                f"--batch-statistics {self.batch_statistics}: one of {', '.join(BATCH_STATISTICS)}",
-            ),
-            (self.optimizer not in OPTIMIZERS, f"--optimizer {self.optimizer}: one of {', '.join(OPTIMIZERS)}"),
-            (self.schedule not in SCHEDULES, f"--schedule {self.schedule}: one of {', '.join(SCHEDULES)}"),
-            (
-                not self.splits or not known or len(set(self.splits)) < len(self.splits),
-                f"--split {' '.join(self.splits) or 'of nothing'}: one or more of {', '.join(SPLITS)}, each once",
-            ),
-        ):
-            if refused:
-                raise ConfigError(reason)
+                (not self.shards, "give --shards, or a --recipe that names them"),
+                *unless_length(self.epochs, self.steps),
+                (self.batch_size < 2, f"--batch-size {self.batch_size}: a contrastive batch needs at least 2 pairs"),
+                (not self.temperature > 0, f"--temperature {self.temperature}: must be greater than 0"),
+                unless_rate("--learning-rate", self.learning_rate),
+                unless_rate("--weight-decay", self.weight_decay),
+                (
+                    min(self.warmup_epochs, self.warmup_steps) < 0 or bool(self.warmup_epochs and self.warmup_steps),
+                    "give --warmup-epochs or --warmup-steps, one of the two, at least 0",
+                ),
+                unless_seed(self.seed),
+                unless_one_of("--precision", self.precision, PRETRAIN_PRECISIONS),
+                (
+                    self.compile and self.fused,
+                    "--compile and --fused exclude each other: give the faster one (docs/speed.md)",
+                ),
+                unless_one_of("--batch-statistics", self.batch_statistics, BATCH_STATISTICS),
+                unless_one_of("--optimizer", self.optimizer, OPTIMIZERS),
+                unless_one_of("--schedule", self.schedule, SCHEDULES),
+                unless_splits(self.splits),
+            )
+        )
 
 
 # A longer run may go on from a shorter one, and shards may move; everything else decides the weights.

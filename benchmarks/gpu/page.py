@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import Any
 from benchmarks.gpu.check import CUT_OFF, FAILED, NOT_CHECKED, PASSED, Outcome
 from benchmarks.gpu.sheets import slug
 from benchmarks.report import markdown_table, this_machine
+from sharding.publish import publish
 
 STATES = (PASSED, FAILED, CUT_OFF, NOT_CHECKED)
 SPEED = "speed"  # parts of this name are measurements: what was left out of them is no failure
@@ -55,19 +55,12 @@ def write(outcomes: Sequence[Outcome], folder: Path, command: str, seconds: floa
         "machine": asdict(this_machine()),
         "counts": _counts(outcomes),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"gpu-{slug(name)}"
     content = json.dumps({**origin, "outcomes": [asdict(outcome) for outcome in outcomes]}, indent=2, default=str)
-    _replace(path.with_suffix(".json"), content + "\n")
-    _replace(path.with_suffix(".md"), "\n".join(_page(outcomes, origin)))
+    for ending, text in ((".json", content + "\n"), (".md", "\n".join(_page(outcomes, origin)))):
+        with publish(path.with_suffix(ending)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return path.with_suffix(".md")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105 - as in sharding/publish.py, atomic
 
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
