@@ -32,8 +32,9 @@ def reverb(
 
     The filters are linear and do not change with time, so they act as one multiplication per frequency (see
     :mod:`clmr.augment.freeverb`); the sound itself passes at full level, and what rings on after the end is cut off.
-    In float32 the difference to sox is 90 dB below the result for broadband sound and 79 dB for the worst clicks and
-    tones found, in float64 120 dB (that of sox's own float32). Gradients reach the audio, not the parameters.
+    In float32 the difference to sox is 90 dB below the result for noise, 83 dB for music and 78 dB for the worst clicks
+    and fades found; for a steady tone on a resonance of a small room it is 64 dB on the CPU, most of it near the end of
+    the row. In float64 it is 120 dB (that of sox's own float32). Gradients reach the audio, not the parameters.
 
     Args:
         audio: shape ``[N, 1, T]``, float32 or float64, any T.

@@ -81,6 +81,8 @@ def _figure(
     for axes, title, (_, audio) in zip(row, titles, panels, strict=True):
         axes.set_title(title, fontsize=9.5)
         image = draw(axes, audio)
+        # The number at the right edge would stand on the first one of the next panel.
+        axes.locator_params(axis="x", prune="upper")
     if marks:
         name, places, names = marks
         row[0].set_yticks(places, names)

@@ -15,8 +15,8 @@ from clmr.augment import first_order_filter
 from clmr.augment.freeverb import Circle
 from clmr.augment.reverb import Reverb, reverb
 from clmr.errors import ConfigError
-from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, sox, tone
-from tests.tolerances import FLOAT32_FFT, FLOAT64, REVERB_FLOAT32_DB, REVERB_FLOAT64_DB, REVERB_WORST_DB
+from tests.clmr.augment.signals import RATES, extremes, level_db, noise, relative_error, sox
+from tests.tolerances import FLOAT32_FFT, FLOAT64, REVERB_FLOAT32_DB, REVERB_FLOAT64_DB
 
 MODULE = import_module("clmr.augment.reverb")  # the package's attribute of that name is the function
 CROPS = {22050: 59049, 16000: 43740, 8000: 20736}
@@ -68,20 +68,6 @@ def test_equals_sox_at_any_length(frames: int, tmp_path: Path) -> None:
         expected = sox(audio, 8000, tmp_path, "reverb", *(f"{value}" for value in setting), "channels", "1")
         assert ratio_db(wet(audio, columns(setting), 8000), expected) > REVERB_FLOAT32_DB
         assert ratio_db(wet(audio.double(), columns(setting), 8000), expected) > REVERB_FLOAT64_DB
-
-
-def test_float32_is_near_float64_for_hard_signals() -> None:
-    """A click rings on at full precision; constants and tones sit on the peaks of the combs; fades weigh one end."""
-    n = torch.arange(20736)
-    pink = torch.fft.irfft(torch.fft.rfft(noise(1, 20736)[0, 0]) / torch.arange(1, 10370) ** 0.7, 20736)
-    slope = (n / 20736) ** 4
-    signals = [pink, pink * slope, pink * slope.flip(0), tone(27.5, 8000, 20736)[0, 0], tone(440, 8000, 20736)[0, 0]]
-    rows = torch.cat([torch.stack(signals).float()[:, None], extremes(20736)[1:5]])
-    for setting in ((100, 0, 0), (100, 100, 0), (100, 0, 100), (50, 0, 100), (0, 0, 100)):
-        settings = columns(setting).expand(-1, len(rows))
-        got, expected = wet(rows, settings, 8000), wet(rows.double(), settings, 8000)
-        for row in range(len(rows)):
-            assert ratio_db(got[row], expected[row]) > REVERB_WORST_DB, (row, setting)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

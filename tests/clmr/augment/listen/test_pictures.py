@@ -10,6 +10,8 @@ import torch
 from matplotlib import colormaps
 from matplotlib.image import imread
 
+from clmr.augment.listen.figures import BOTTOM, DOTS_PER_INCH, LEFT, PANEL_WIDTH, draw_spectrograms, draw_waveforms
+from clmr.augment.listen.heard import Clip, Heard
 from clmr.augment.listen.pictures import BANDS, COLOURS, Scale, Spectrograms, bare_picture, scale_of
 from clmr.augment.listen.png import palette_png
 from clmr.augment.listen.waveform import HEIGHT, loudest, outline
@@ -49,6 +51,23 @@ def test_a_picture_has_the_colours_of_its_scale_with_the_lowest_band_below() -> 
     shares = ((decibels.flip(0) + 90) / 80).clamp(0, 1).numpy()
     assert pixels.shape == (3, 2, 4)
     assert np.abs(pixels - colormaps[COLOURS](shares)).max() < 1 / 255
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 6])
+def test_the_numbers_of_neighbouring_panels_stand_apart(seconds: int) -> None:
+    before = tone(440, 8000, seconds * 8000).float()[0, 0]
+    heard = Heard("slug", "Title", "", "gain", (Clip("low", "a", before), Clip("high", "b", before)))
+    spectrograms = Spectrograms(8000)
+    drawn = draw_spectrograms(heard, before, spectrograms, scale_of(spectrograms(before)))
+    for picture in (drawn, draw_waveforms(heard, before, 8000)):
+        pixels = imread(io.BytesIO(picture))[..., :3]
+        # The line of the numbers under the panels: letters apart by less than a letter are one number.
+        line = pixels[-int((BOTTOM - 0.08) * DOTS_PER_INCH) : -int((BOTTOM - 0.22) * DOTS_PER_INCH)]
+        line = line[:, : int((LEFT + 3 * PANEL_WIDTH + 0.2) * DOTS_PER_INCH)]
+        inked = np.flatnonzero((line < 0.6).any(axis=(0, 2)))
+        numbers = np.split(inked, np.flatnonzero(np.diff(inked) > 6) + 1)
+        assert len(numbers) >= 9
+        assert max(np.ptp(number) for number in numbers) < 0.3 * DOTS_PER_INCH  # "17.5" is 0.27 inches wide
 
 
 def test_pixels_come_back_from_a_palette() -> None:
