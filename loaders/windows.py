@@ -54,16 +54,20 @@ class _WindowCrops(Crops):
 
 
 class WindowLoader:
-    """Every whole, non-overlapping window of every track, track after track in index order; one pass per iteration.
+    """Every whole window of every track, track after track in index order; one pass per iteration.
 
-    The windows are numbered through (``position``) and shared out to the ranks in runs whose sizes differ by at most
-    one, so ranks can write disjoint rows of one array. The samples after a track's last whole window are not read.
+    Window k of a track holds its samples ``k * hop_frames .. k * hop_frames + window_frames``. The windows are numbered
+    through (``position``) and shared out to the ranks in runs whose sizes differ by at most one, so ranks can write
+    disjoint rows of one array. The samples between windows and after a track's last whole one are left out. Windows
+    that overlap are read one by one from files, which the operating system then has in its cache; of remote shards
+    those of a batch share requests.
 
     Args:
         shards: folder of shards.
         batch_size: windows per batch and rank.
         sample_rate: Hz the shards must have; None takes what they have.
         window_frames: samples per window; None takes the encoder's crop for the sample rate.
+        hop_frames: samples from the start of a window to that of the next; None takes ``window_frames``.
         splits: which tracks to use.
         rank: this process, ``0 .. world_size - 1``.
         world_size: processes that share the windows.
@@ -88,6 +92,7 @@ class WindowLoader:
         batch_size: int,
         sample_rate: int | None = None,
         window_frames: int | None = None,
+        hop_frames: int | None = None,
         splits: Sequence[str] = SPLITS,
         rank: int = 0,
         world_size: int = 1,
@@ -98,15 +103,18 @@ class WindowLoader:
             raise ConfigError(f"batch size is {batch_size}: at least 1 window is needed")
         if world_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(f"rank {rank} of world size {world_size}: the rank must lie in 0 .. world size - 1")
+        if hop_frames is not None and hop_frames < 1:
+            raise ConfigError(f"hop is {hop_frames} samples: at least 1 is needed")
         shard_set = open_shards(shards)
         self.sample_rate = check_sample_rate(shard_set.manifest, sample_rate, shard_set.place.name)
         self.window_frames = crop_length(self.sample_rate, window_frames)
+        self.hop_frames = self.window_frames if hop_frames is None else hop_frames
         self.label_names = shard_set.manifest.labels
         self.batch_size = batch_size
         self.device = usable_device(device)
         self.tracks = shard_set.tracks(splits)
         check_tracks(shard_set, self.tracks, self.window_frames)
-        self.windows_per_track: Integers = self.tracks.frames // self.window_frames
+        self.windows_per_track: Integers = (self.tracks.frames - self.window_frames) // self.hop_frames + 1
         self._first_position = np.cumsum(self.windows_per_track) - self.windows_per_track
         self.total_windows = int(self.windows_per_track.sum())
         self._share = range(self.total_windows * rank // world_size, self.total_windows * (rank + 1) // world_size)
@@ -159,5 +167,5 @@ class WindowLoader:
             # Every track has a window, so first positions rise: the track is the last one that begins here or before.
             tracks = np.searchsorted(self._first_position, position, side="right") - 1
             window = position - self._first_position[tracks]
-            start = (window * self.window_frames)[:, None]
+            start = (window * self.hop_frames)[:, None]
             yield _WindowCrops(np.zeros_like(tracks), tracks, start, window, position)

@@ -63,7 +63,7 @@ def embed(
 ) -> int:
     """Encode this rank's windows into the shared feature folder ``out``; returns the number of all windows."""
     encoder = encoder.to(place.device).eval()
-    grid = Grid(loader.sample_rate, loader.window_frames, loader.window_frames)
+    grid = Grid(loader.sample_rate, loader.window_frames, loader.hop_frames)
     with FeatureWriter(out, place, windows=loader.total_windows, width=width) as writer:
         for batch in tqdm(loader, unit="batch", desc="embed", disable=not place.first, mininterval=0.5):
             writer.write(encoder(from_int16(batch.pcm)))
@@ -97,17 +97,22 @@ def choose(run: Path | None, checkpoint: Path | None, baseline: str | None, plac
     return Chosen(encoder, origin, encoder.width, encoder.sample_rate)
 
 
-def of_shards(chosen: Chosen, shards: str, out: Path, batch_size: int, form: str, place: Place) -> str:
+def of_shards(
+    chosen: Chosen, shards: str, hop: float | None, out: Path, batch_size: int, form: str, place: Place
+) -> str:
     """Embed shards; returns what came of it in one line."""
+    manifest = read_manifest(shards)
+    grid = grid_of(chosen.sample_rate or manifest.sample_rate, hop)
     with WindowLoader(
         shards,
         batch_size=batch_size,
-        sample_rate=chosen.sample_rate,
+        sample_rate=grid.sample_rate,
+        window_frames=grid.window,
+        hop_frames=grid.hop,
         rank=place.rank,
         world_size=place.world_size,
         device=place.device,
     ) as loader:
-        manifest = read_manifest(shards)
         described: dict[str, object] = {
             "encoder": chosen.origin,
             "shards": shards,
@@ -151,7 +156,7 @@ def of_audio(
 @click.option(
     "--hop",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds from the start of a window to that of the next, of --audio  [default: a window]",
+    help="Seconds from the start of a window to that of the next  [default: a window]",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the features.")
 @click.option(
@@ -183,13 +188,11 @@ def main(
         raise ConfigError("give --run, --checkpoint or --baseline, one of the three")
     if (shards is None) == (audio is None):
         raise ConfigError("give --shards or --audio, one of the two")
-    if hop is not None and shards is not None:
-        raise ConfigError("--hop is for --audio: the windows of shards lie one behind the other")
     with placed(device, threads) as place, tf32(allowed=False):
         chosen = choose(run, checkpoint, baseline, place)
         with claimed(out) if place.first else nullcontext():
             if shards is not None:
-                summary = of_shards(chosen, shards, out, batch_size, form, place)
+                summary = of_shards(chosen, shards, hop, out, batch_size, form, place)
             else:
                 assert audio is not None
                 summary = of_audio(chosen, audio, hop, out, batch_size, form, place)

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clmr.errors import ConfigError, ShardError
 from loaders import WindowBatch, WindowLoader
-from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings
+from sharding.storage import place_at
+from tests.loaders.small_shards import CROP, Recording, WriteShards, recordings, write_shards
+from tests.servers.s3 import needs_s3
 
 TRACKS = [*recordings(11), *recordings(6, split="valid"), *recordings(5, split="test")]
 
@@ -22,13 +26,13 @@ def shards(make_shards: WriteShards) -> Path:
     return make_shards(TRACKS, tracks_per_shard=3)
 
 
-def open_loader(shards: Path, **settings: Any) -> WindowLoader:
-    return WindowLoader(shards, **{"batch_size": 4, "window_frames": CROP, "threads": 2, **settings})
+def open_loader(shards: Path, **options: Any) -> WindowLoader:
+    return WindowLoader(shards, **{"batch_size": 4, "window_frames": CROP, "threads": 2, **options})
 
 
-def dump(shards: Path, **settings: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def dump(shards: Path, **options: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """All batches joined: pcm, track, window, position."""
-    with open_loader(shards, **settings) as loader:
+    with open_loader(shards, **options) as loader:
         batches: list[WindowBatch] = list(loader)
         assert len(batches) == len(loader)
     return (
@@ -51,6 +55,50 @@ def test_all_windows_of_all_tracks_in_order(shards: Path) -> None:
     assert position.tolist() == list(range(len(expected)))
     assert pcm.dtype == torch.int16
     np.testing.assert_array_equal(pcm.numpy(), np.stack([cut for _, _, cut in expected]))
+
+
+@pytest.fixture(scope="module")
+def shared_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracks of ``shards``, for many examples."""
+    return write_shards(tmp_path_factory.mktemp("shared"), TRACKS, tracks_per_shard=3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(window=st.integers(1, CROP), hop=st.integers(25, 5 * CROP), world_size=st.integers(1, 3))
+def test_windows_begin_every_hop_and_end_within_their_track(
+    shared_shards: Path, window: int, hop: int, world_size: int
+) -> None:
+    """Whether they overlap, touch or leave gaps, and whichever rank reads them."""
+    expected = [
+        (row, number, track.pcm[start : start + window])
+        for row, track in enumerate(TRACKS)
+        for number, start in enumerate(range(0, len(track.pcm) - window + 1, hop))
+    ]
+    layout = {"window_frames": window, "hop_frames": hop, "batch_size": 64, "world_size": world_size}
+    shares = [dump(shared_shards, **layout, rank=rank) for rank in range(world_size)]
+    pcm, track, number, position = (torch.cat(part) for part in zip(*shares, strict=True))
+    assert position.tolist() == list(range(len(expected)))
+    assert list(zip(track.tolist(), number.tolist(), strict=True)) == [place[:2] for place in expected]
+    np.testing.assert_array_equal(pcm.numpy(), np.stack([cut for _, _, cut in expected]))
+    with open_loader(shared_shards, **layout) as loader:
+        assert loader.windows_per_track.tolist() == np.bincount([row for row, _, _ in expected]).tolist()
+    ends = number * hop + window
+    assert (ends <= torch.tensor([len(each.pcm) for each in TRACKS])[track]).all()
+
+
+@needs_s3
+def test_overlapping_windows_of_a_remote_batch_share_a_request(make_shards: WriteShards, bucket: str) -> None:
+    root = make_shards([Recording("long", "long", recordings(1, shortest=9 * CROP, longest=9 * CROP)[0].pcm)])
+    url = f"{bucket}/overlapping"
+    for path in (path for path in root.rglob("*") if path.is_file()):
+        place_at(url).write(path.relative_to(root).as_posix(), path.read_bytes())
+    layout: dict[str, Any] = {"batch_size": 1000, "window_frames": CROP, "hop_frames": CROP // 10}
+    with WindowLoader(root, **layout) as here, WindowLoader(url, **layout) as there:
+        (one,), (other,) = here, there
+        assert torch.equal(one.pcm, other.pcm)
+        source = there._reader.corpora[0].source
+        read, covered = source.meter.counts(), len(one.pcm) * (CROP // 10) + CROP - CROP // 10
+        assert (read.requests, read.read, read.wanted) == (1, 2 * covered, 2 * CROP * len(one.pcm))
 
 
 def test_counts_per_track(shards: Path) -> None:
@@ -119,9 +167,13 @@ def test_a_shard_cut_while_in_use_is_an_error(shards: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"batch_size": 0}, "batch size is 0"), ({"rank": 3, "world_size": 3}, "rank 3 of world size 3")],
+    ("unusable", "message"),
+    [
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"rank": 3, "world_size": 3}, "rank 3 of world size 3"),
+        ({"hop_frames": 0}, "hop is 0 samples"),
+    ],
 )
-def test_unusable_settings_are_refused(shards: Path, settings: dict[str, Any], message: str) -> None:
+def test_unusable_settings_are_refused(shards: Path, unusable: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        open_loader(shards, **settings)
+        open_loader(shards, **unusable)

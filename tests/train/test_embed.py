@@ -17,6 +17,8 @@ from train.checkpoint import load_encoder
 from train.embed import main
 from train.features import open_features
 from train.pretrain import main as pretrain
+from train.probing.settings import ProbeSettings
+from train.probing.splits import load_data
 from train.spectrum import LogSpectrum
 
 WINDOW = 20736  # the encoder's input at 8 kHz
@@ -74,6 +76,23 @@ def test_two_processes_write_the_same_dump(shards: Path, trained: Path, features
     two, one = open_features(tmp_path / "dump"), open_features(features)
     np.testing.assert_allclose(two.matrix, one.matrix, rtol=1e-4, atol=1e-5)
     assert (tmp_path / "dump" / "tracks.parquet").read_bytes() == (features / "tracks.parquet").read_bytes()
+
+
+def test_the_probe_takes_overlapping_windows_but_not_as_the_official_code(
+    shards: Path, trained: Path, features: Path, tmp_path: Path
+) -> None:
+    options = ["--run", str(trained), "--shards", str(shards), "--device", "cpu"]
+    for name, seconds in (("half", "1.296"), ("whole", "2.592")):
+        main.main([*options, "--hop", seconds, "--out", str(tmp_path / name)], standalone_mode=False)
+    half, frames = open_features(tmp_path / "half"), open_shards(shards).tracks().frames
+    assert half.windows.tolist() == [(count - WINDOW) // (WINDOW // 2) + 1 for count in frames]
+    kept = load_data(tmp_path / "half", ProbeSettings())
+    assert kept.test.protocol["windows"] == half.windows[half.split == "test"].sum()
+    with pytest.raises(FeatureError, match=r"windows overlap or leave gaps.*--last-window keep"):
+        load_data(tmp_path / "half", ProbeSettings(last_window="official"))
+    load_data(tmp_path / "whole", ProbeSettings(last_window="official"))
+    for name in ("features.npy", "tracks.parquet", "windows.parquet", "features.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (features / name).read_bytes()
 
 
 def test_one_parquet_for_other_programs(shards: Path, trained: Path, features: Path, tmp_path: Path) -> None:
@@ -141,6 +160,7 @@ def test_an_unfinished_dump_is_refused(features: Path, tmp_path: Path) -> None:
         (["--run", "/nowhere"], "/nowhere holds no checkpoint"),
         (["--checkpoint", "/nowhere.pt"], "/nowhere.pt is not a file"),
         (["--run", "a", "--baseline", "log-spectrum"], "one of the three"),
+        (["--baseline", "log-spectrum", "--hop", "1e-5"], "--hop 1e-05: at least one sample, 0.000125 s at 8000 Hz"),
     ],
 )
 def test_mistakes_get_one_line(

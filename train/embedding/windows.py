@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -38,11 +39,13 @@ def grid_of(sample_rate: int, hop_seconds: float | None) -> Grid:
     """The grid of the encoder's windows, one behind the other or every ``hop_seconds``, rounded to whole samples.
 
     Raises:
-        ConfigError: the hop is shorter than half a sample.
+        ConfigError: the hop rounds to no sample, or to more than any recording has.
     """
     window = crop_frames(sample_rate)
     if hop_seconds is None:
         return Grid(sample_rate, window, window)
+    if not math.isfinite(hop_seconds) or hop_seconds * sample_rate >= 2**62:  # starts are counted in 64 bits
+        raise ConfigError(f"--hop {hop_seconds}: seconds from one window to the next, such as 0.5")
     hop = round(hop_seconds * sample_rate)
     if hop < 1:
         raise ConfigError(f"--hop {hop_seconds}: at least one sample, {1 / sample_rate:.6f} s at {sample_rate} Hz")

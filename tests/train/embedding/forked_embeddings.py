@@ -1,4 +1,4 @@
-"""Embeddings that are broken off, and one on two ranks: ``forked_embeddings.py FOLDER WEIGHTS OUT OPTION ...``.
+"""Embeddings broken off, and on two ranks: ``forked_embeddings.py FOLDER SHARDS WEIGHTS OUT OPTION ...``.
 
 One process that has imported torch forks them, which saves the time of four starts; the exit statuses of each are a
 line of the output, such as ``killed -9``.
@@ -13,25 +13,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+from torch import Tensor
+
 from tests.train.launching import free_port
 from train.embed import main
 from train.embedding.decoding import Outcome
 from train.embedding.progress import Progress
+from train.features import FeatureWriter
 
 DIE_AT = 4
-"""Files that are done when a signal comes."""
+"""Files that are done when a signal comes, or batches of shards."""
 
 
 def embed(arguments: Sequence[str], what: signal.Signals | None) -> None:
     """Embed, and get the signal ``what``."""
-    settle = Progress.settle
+    settle, write, written = Progress.settle, FeatureWriter.write, 0
 
     def settled(progress: Progress, outcome: Outcome) -> None:
         settle(progress, outcome)
         if what is not None and len(progress.done) == DIE_AT:
             os.kill(os.getpid(), what)
 
-    with patch.object(Progress, "settle", settled):
+    def wrote(writer: FeatureWriter, features: Tensor) -> None:
+        nonlocal written
+        write(writer, features)
+        written += 1
+        if what is not None and written == DIE_AT:
+            os.kill(os.getpid(), what)
+
+    with patch.object(Progress, "settle", settled), patch.object(FeatureWriter, "write", wrote):
         main.main([*arguments, "--device", "cpu", "--threads", "1"], standalone_mode=False)
 
 
@@ -57,10 +67,19 @@ def statuses(children: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    folder, weights, out = sys.argv[1:4]
-    shared = ["--audio", folder, "--checkpoint", weights, *sys.argv[4:]]
-    for name, what in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
-        print(name, statuses([forked([*shared, "--out", str(Path(out) / name)], what, {})]), flush=True)
-    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    two = [*shared, "--out", str(Path(out) / "two")]
-    print("two", statuses([forked(two, None, {**ranks, "RANK": rank, "LOCAL_RANK": rank}) for rank in "01"]))
+    folder, shards, weights, out = sys.argv[1:5]
+    files, sharded = (
+        [*source, "--checkpoint", weights, *sys.argv[5:]] for source in (("--audio", folder), ("--shards", shards))
+    )
+    for name, what, options in (
+        ("killed", signal.SIGKILL, files),
+        ("interrupted", signal.SIGINT, files),
+        ("killed_shards", signal.SIGKILL, sharded),
+    ):
+        print(name, statuses([forked([*options, "--out", str(Path(out) / name)], what, {})]), flush=True)
+    for name, options in (("two", files), ("two_shards", sharded)):
+        ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        ranks["MASTER_PORT"] = str(free_port())
+        two = [*options, "--out", str(Path(out) / name)]
+        children = [forked(two, None, {**ranks, "RANK": rank, "LOCAL_RANK": rank}) for rank in "01"]
+        print(name, statuses(children), flush=True)

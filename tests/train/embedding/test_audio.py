@@ -1,4 +1,7 @@
-"""train/embed.py --audio: the features of shards without shards, whole or not there, whatever the files are."""
+"""train/embed.py --audio: the features of shards without shards, whole or not there, whatever the files are.
+
+And of shards with ``--hop``, for which those of files are the reference.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,19 @@ SKIPPED = {
 }
 
 
-def embed(weights: Path, audio: Path, out: Path, *options: str) -> None:
-    arguments = ["--checkpoint", str(weights), "--audio", str(audio), "--out", str(out), "--threads", "1"]
+def embed(weights: Path, source: Path, out: Path, *options: str, of: str = "--audio") -> None:
+    arguments = ["--checkpoint", str(weights), of, str(source), "--out", str(out), "--threads", "1"]
     main.main([*arguments, "--device", "cpu", *options], standalone_mode=False)
 
 
 def names_of(out: Path) -> list[str]:
     names: list[str] = pq.read_table(out / "tracks.parquet")["key"].to_pylist()
     return names
+
+
+def times_of(out: Path) -> list[float]:
+    times: list[float] = pq.read_table(out / "windows.parquet")["time"].to_pylist()
+    return times
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +58,29 @@ def timeline(folder: Path, weights: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def ended(folder: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder as shards."""
+    out = tmp_path_factory.mktemp("sharded") / "shards"
+    build = ["build", "folder", "--source", str(folder), "--out", str(out), "--jobs", "1"]
+    sharding_cli.main([*build, "--sample-rate", "8000"], standalone_mode=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def timeline_of_shards(shards: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shards, a window every half second."""
+    out = tmp_path_factory.mktemp("timeline_of_shards") / "dump"
+    embed(weights, shards, out, "--hop", "0.5", of="--shards")
+    return out
+
+
+@pytest.fixture(scope="module")
+def ended(folder: Path, shards: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dumps of forked_embeddings.py, and how each ended in a file NAME.status."""
     out = tmp_path_factory.mktemp("ended")
     module = [sys.executable, "-m", "tests.train.embedding.forked_embeddings"]
     # A folder below the working folder of the ranks, which is the repository's.
-    done = run([*module, os.path.relpath(folder), str(weights), str(out), *BROKEN_OFF])
+    done = run([*module, os.path.relpath(folder), str(shards), str(weights), str(out), *BROKEN_OFF])
     for line in done.stdout.splitlines():
         name, _, status = line.partition(" ")
         if (out / name).is_dir():
@@ -63,24 +88,33 @@ def ended(folder: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
-def test_files_have_the_features_of_their_shards(folder: Path, weights: Path, tmp_path: Path) -> None:
-    build = ["build", "folder", "--source", str(folder), "--out", str(tmp_path / "shards"), "--jobs", "1"]
-    sharding_cli.main([*build, "--sample-rate", "8000"], standalone_mode=False)
-    options = ["--checkpoint", str(weights), "--device", "cpu", "--threads", "1", "--batch-size", "5"]
-    shards = ["--shards", str(tmp_path / "shards"), "--out", str(tmp_path / "of_shards")]
-    main.main([*options, *shards], standalone_mode=False)
-    embed(weights, folder, tmp_path / "of_files")
+@pytest.mark.parametrize(
+    ("hop", "count"),
+    [
+        ((), 3),
+        (("--hop", "0.7"), 10),  # 6.408 s lie behind the first window
+        (("--hop", "3.2"), 3),
+        (("--hop", "9"), 1),
+    ],
+)
+def test_files_have_the_features_of_their_shards(
+    folder: Path, shards: Path, weights: Path, tmp_path: Path, hop: tuple[str, ...], count: int
+) -> None:
+    embed(weights, shards, tmp_path / "of_shards", *hop, "--batch-size", "5", of="--shards")
+    embed(weights, folder, tmp_path / "of_files", *hop)
     expected, found = open_features(tmp_path / "of_shards"), open_features(tmp_path / "of_files")
     keys, names = names_of(tmp_path / "of_shards"), names_of(tmp_path / "of_files")
     assert {make_key(name) for name in names} == set(keys)
+    assert found.origin["hop_frames"] == expected.origin["hop_frames"]
+    assert times_of(tmp_path / "of_files") == times_of(tmp_path / "of_shards")
     for number, name in enumerate(names):
         other = keys.index(make_key(name))
-        assert found.windows[number] == expected.windows[other] == 3
+        assert found.windows[number] == expected.windows[other] == count
         ours, theirs = (
-            dump.matrix[dump.first[row] : dump.first[row] + 3] for dump, row in ((found, number), (expected, other))
+            dump.matrix[dump.first[row] : dump.first[row] + count] for dump, row in ((found, number), (expected, other))
         )
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    index = pq.read_table(tmp_path / "shards" / "index.parquet", columns=["source", "reason"]).to_pylist()
+    index = pq.read_table(shards / "index.parquet", columns=["source", "reason"]).to_pylist()
     left_out = {reason: [row["source"] for row in index if row["reason"] == reason] for reason in SKIPPED}
     assert found.origin["skipped"] == left_out == SKIPPED
 
@@ -143,6 +177,30 @@ def test_the_same_command_goes_on(
     assert (out / "tracks.parquet").read_bytes() == (timeline / "tracks.parquet").read_bytes()
 
 
+def test_two_processes_share_the_windows_of_shards(ended: Path, timeline_of_shards: Path) -> None:
+    assert (ended / "two_shards.status").read_text() == "0 0"
+    two, one = open_features(ended / "two_shards"), open_features(timeline_of_shards)
+    assert two.origin == one.origin
+    np.testing.assert_allclose(two.matrix, one.matrix, rtol=1e-4, atol=1e-5)
+    for name in ("tracks.parquet", "windows.parquet"):
+        assert (ended / "two_shards" / name).read_bytes() == (timeline_of_shards / name).read_bytes()
+
+
+def test_shards_begin_anew_after_a_kill(ended: Path, shards: Path, weights: Path, timeline_of_shards: Path) -> None:
+    """So another hop needs no other folder."""
+    out = ended / "killed_shards"
+    assert (ended / "killed_shards.status").read_text() == "-9"
+    with pytest.raises(FeatureError, match="did not end"):
+        open_features(out)
+    embed(weights, shards, out, "--hop", "1", of="--shards")
+    found, half = open_features(out), open_features(timeline_of_shards)
+    assert found.origin["hop_frames"] == 2 * half.origin["hop_frames"] == 8000
+    assert found.windows.tolist() == [7] * 7
+    every_second = half.matrix.reshape(7, 13, 16)[:, ::2]
+    np.testing.assert_allclose(found.matrix.reshape(7, 7, 16), every_second, rtol=1e-4, atol=1e-5)
+    assert not list(out.glob(".features*"))
+
+
 def test_no_file_of_use(folder: Path, weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         embed(weights, folder / "short.wav", tmp_path / "out")
@@ -156,7 +214,6 @@ def test_no_file_of_use(folder: Path, weights: Path, tmp_path: Path, capfd: pyte
     [
         ([], "give --shards or --audio, one of the two"),
         (["--shards", "a", "--audio", "b"], "give --shards or --audio, one of the two"),
-        (["--shards", "a", "--hop", "1"], "--hop is for --audio"),
         (["--audio", "/nowhere"], "--audio /nowhere does not exist"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 
 import numpy as np
 import pytest
@@ -47,3 +49,9 @@ def test_the_encoder_s_window_and_hops_in_seconds() -> None:
 def test_a_hop_of_no_sample() -> None:
     with pytest.raises(ConfigError, match=r"--hop 1e-05: at least one sample, 0\.000125 s at 8000 Hz"):
         grid_of(8000, 1e-5)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e300])
+def test_a_hop_without_end(seconds: float) -> None:
+    with pytest.raises(ConfigError, match=rf"--hop {re.escape(str(seconds))}: seconds from one window"):
+        grid_of(8000, seconds)
