@@ -17,7 +17,7 @@ STAMP   := .venv/.installed
 LAUNCH   = $(BIN)/$(if $(filter 1,$(NPROC)),python,torchrun --standalone --nproc-per-node $(NPROC) --)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shards verify page listen pretrain features probe report paper bench gpu-check lint test programs clean
+.PHONY: help install demo shards verify page listen pretrain features probe report paper study bench gpu-check lint test programs clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ report: install ## summary and curves of RUN, and one page to look at and listen
 
 paper: install ## trainings and tables of the paper: ARGS='run "Table 2" --out runs/paper --dry-run'
 	$(BIN)/python -m train.runner $(ARGS)
+
+study: install ## does it learn? a corpus, 45 trainings and their tables, in runs/study (2 cores: under two hours)
+	$(BIN)/python -m train.study run --jobs $(JOBS) $(ARGS)
 
 bench: install ## speed against peers in one run, written to benchmarks/results
 	$(BIN)/python -m benchmarks.loader $(ARGS)

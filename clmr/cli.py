@@ -20,6 +20,7 @@ COMMANDS = {
     "export": ("train.export", "main", "A trained encoder as one file: .pt, ONNX, safetensors."),
     "report": ("train.report", "main", "Summary, curves and one page of a run to look at and listen to."),
     "paper": ("train.runner.__main__", "main", "Trainings, probes and tables of the paper."),
+    "study": ("train.study.__main__", "main", "Does it learn? Pretrained, untrained and supervised, compared."),
     "augment": (
         "clmr.augment.__main__",
         "main",

@@ -17,6 +17,7 @@ import click
 
 from clmr.errors import ClmrError, ConfigError
 from sharding.publish import claimed
+from train.runner.costs import Meter, note_cost
 from train.runner.plan import Unit
 from train.runner.stages import Stage
 
@@ -132,7 +133,9 @@ def _run_unit(unit: Unit, child: Child) -> str | None:
         command, typed = words(stage)
         click.echo(f"$ {shlex.join(typed)}")
         sys.stdout.flush()
+        meter = Meter()
         status = child.run(command)
+        note_cost(unit.folder, meter.cost(stage.name))
         if child.signal is not None:
             if status == 0:
                 stage.conclude()
