@@ -182,16 +182,24 @@ def open_features(folder: Path) -> Features:
             )
         matrix = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
         table = pq.read_table(folder / "tracks.parquet")
-        if matrix.shape != (origin["windows"], origin["width"]) or table.num_rows != origin["tracks"]:
+        features = Features(
+            origin=origin,
+            matrix=matrix,
+            split=np.array(table["split"].to_pylist(), dtype=np.str_),
+            labels=label_matrix(table["labels"], origin["labels"]),
+            first=table["first"].to_numpy().astype(np.int64, casting="safe"),
+            windows=table["windows"].to_numpy().astype(np.int64, casting="safe"),
+        )
+        first, windows = features.first, features.windows
+        if (
+            matrix.shape != (origin["windows"], origin["width"])
+            or matrix.dtype != np.float32
+            or table.num_rows != origin["tracks"]
+            or (windows < 1).any()
+            or (first < 0).any()
+            or (first + windows > len(matrix)).any()
+        ):
             raise FeatureError(f"{folder}: the files do not belong together; run train/embed.py again")
-        labels = label_matrix(table["labels"], origin["labels"])
-    except (OSError, ValueError, KeyError, TypeError, ShardError, pa.ArrowException) as error:
-        raise FeatureError(f"{folder} is damaged ({error}); run train/embed.py again") from error
-    return Features(
-        origin=origin,
-        matrix=matrix,
-        split=np.array(table["split"].to_pylist(), dtype=np.str_),
-        labels=labels,
-        first=table["first"].to_numpy(),
-        windows=table["windows"].to_numpy(),
-    )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ShardError, pa.ArrowException) as error:
+        raise FeatureError(f"{folder} is damaged ({' '.join(str(error).split())}); run train/embed.py again") from error
+    return features

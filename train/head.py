@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,12 @@ class HeadSettings:
     leaves it as it is."""
     keep: Literal["best", "last"] = "best"
     """Whose weights are the head: those of the best validation epoch, or of the last."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"--learning-rate {self.learning_rate:g}: give a finite rate above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"--weight-decay {self.weight_decay:g}: give 0 or a finite number above it")
 
 
 @dataclass(frozen=True, eq=False)

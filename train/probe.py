@@ -19,7 +19,7 @@ import click
 from clmr.errors import ConfigError, one_line_errors
 from sharding.publish import publish
 from train.head import HeadSettings
-from train.probing.fitting import FittedHead, fit_heads
+from train.probing.fitting import FittedHead, fit_heads, hardly_trained
 from train.probing.protocol import describe, describe_protocol
 from train.probing.scores import predict, score_head, summarise, write_predictions, write_tags
 from train.probing.settings import PRESETS, ProbeSettings
@@ -77,7 +77,7 @@ def check(fitted: FittedHead, data: ProbeData, settings: ProbeSettings) -> dict[
 @click.option("--label-fraction", type=float, help="Share of the training songs, whole songs.  [default: 1]")
 @click.option("--subset-seed", type=int, help="Which songs.  [default: 0]")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, help="Heads trained; fast draws nothing and fits one.")
-@click.option("--first-seed", default=0, help="Seed of the first head.")
+@click.option("--first-seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of the first head.")
 @click.option("--learning-rate", type=float, help="Of Adam.  [default: paper 3e-4, official 1e-3]")
 @click.option("--weight-decay", type=float, help="Of Adam.  [default: 1e-6]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Windows per step.  [default: paper 256, official 48]")
@@ -92,6 +92,8 @@ def main(features: Path, out: Path, preset: str, seeds: int, first_seed: int, ch
         raise ConfigError("--check compares the minimum of a convex function; give --preset fast")
     data = load_data(features, settings)
     fitted = fit_heads(data.train, data.valid, settings, data.task, list(range(first_seed, first_seed + seeds)))
+    if warning := hardly_trained(fitted, settings, data.train.features.shape[1]):
+        click.echo(warning, err=True)
     agreement = {"check": check(fitted[0], data, settings)} if checked else {}
     predicted = [predict(head, data.test, settings, data.task) for head in fitted]
     test = [score_head(head, each, data) for head, each in zip(fitted, predicted, strict=True)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -91,7 +93,10 @@ def test_protocol_is_printed_and_saved(tmp_path: Path, capsys: pytest.CaptureFix
     assert "made up" in printed
 
 
-@pytest.mark.parametrize("damage", ["missing", "nan", "no labels", "no test"])
+@pytest.mark.parametrize(
+    "damage",
+    ["missing", "nan", "no labels", "no test", "a list", "no split", "no song", "outside", "no windows", "half"],
+)
 def test_unfit_features_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str) -> None:
     folder = write_features(tmp_path / "features", signal=1.0, poison=damage == "nan")
     described = folder / "features.json"
@@ -101,6 +106,18 @@ def test_unfit_features_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     if damage == "no labels":
         rewrite(folder, [{**row, "labels": []} for row in rows_of(folder)])
         described.write_text(json.dumps({**origin, "labels": []}), encoding="utf-8")
+    if damage == "a list":
+        described.write_text("[1]", encoding="utf-8")
+    if damage in {"no split", "no song"}:
+        column = {"no split": "split", "no song": "song_id"}[damage]
+        table = pq.read_table(folder / "tracks.parquet").drop_columns([column])
+        pq.write_table(table, folder / "tracks.parquet")
+    if damage in {"outside", "no windows"}:
+        wrong = {"outside": {"first": -1}, "no windows": {"windows": 0}}[damage]
+        rows = rows_of(folder)
+        rewrite(folder, [{**rows[0], **wrong}, *rows[1:]])
+    if damage == "half":
+        np.save(folder / "features.npy", np.load(folder / "features.npy").astype(np.float16))
     if damage == "no test":
         splits = ["train"] * 90 + ["valid"] * 30
         rewrite(folder, [{**row, "split": split} for row, split in zip(rows_of(folder), splits, strict=True)])
@@ -174,3 +191,27 @@ def test_a_test_split_without_variation_is_refused(tmp_path: Path, capsys: pytes
     with pytest.raises(SystemExit):
         probe(folder, tmp_path / "out")
     assert "nothing to score" in capsys.readouterr().err
+
+
+def test_a_head_that_hardly_moved_from_its_draw_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_features(tmp_path / "features", signal=2.0)
+    few = run_probe(folder, tmp_path / "few")  # one step an epoch: patience ends it at once
+    assert [head["steps"] for head in few["test"]] == [head["best_epoch"] for head in few["test"]]
+    lowest, needed = min(head["steps"] for head in few["test"]), math.ceil(8**-0.5 / 3e-4)
+    warned = f"warning: a head was chosen after {lowest} steps of Adam, and it takes {needed:,} to move"
+    assert capsys.readouterr().err.startswith(warned)
+    many = run_probe(folder, tmp_path / "many", "--batch-size", "16", "--patience", "100", "--learning-rate", "3e-3")
+    run_probe(folder, tmp_path / "fast", "--preset", "fast")
+    assert capsys.readouterr().err == ""
+    assert many["summary"]["tag"]["roc_auc"]["mean"] > few["summary"]["tag"]["roc_auc"]["mean"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("learning-rate", "-1"), ("learning-rate", "inf"), ("weight-decay", "nan")]
+)
+def test_settings_of_adam_that_no_head_learns_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit):
+        probe(tmp_path, tmp_path / "out", f"--{option}", value)
+    assert capsys.readouterr().err.startswith(f"error: --{option} {value}: give ")

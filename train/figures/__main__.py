@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +37,7 @@ def number(text: str, option: str, lowest: float, highest: float = float("inf"))
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not lowest <= value <= highest:
+    if not (lowest <= value <= highest and math.isfinite(value)):
         raise ConfigError(
             f"{option}: {text!r} is no number of {lowest:g}" + (f" to {highest:g}" if highest < 1e9 else " or more")
         )

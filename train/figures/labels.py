@@ -90,7 +90,8 @@ def draw_labels(
             axes.plot(*zip(*points, strict=True), "o:", color=GREY, markersize=4)
             colours[f"{model}, paper"] = GREY
             ends.append((*points[-1], f"{model}, paper"))
-        _name_shares(axes, sorted({100 * row["label_fraction"] for rows in curves.values() for row in rows}))
+        drawn = [*(row for rows in curves.values() for row in rows), *printed]
+        _name_shares(axes, sorted({100 * row["label_fraction"] for row in drawn}))
         axes.set(xlabel="training songs with labels (%)", ylabel=METRICS[metric])
         grid_lines(axes)
         label_ends(axes, ends, colours)
@@ -98,7 +99,7 @@ def draw_labels(
 
 
 def _name_shares(axes: Axes, shares: list[float]) -> None:
-    """Ticks at the shares that were measured, where they stand apart."""
+    """Ticks at the shares that are drawn, where they stand apart."""
     kept: list[float] = []
     for share in reversed(shares):
         if not kept or kept[-1] / share > 1.35:  # closer labels would touch

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clmr.errors import ClmrError, FeatureError
+from clmr.errors import ClmrError, ConfigError, FeatureError
 from train.figures.scores import (
     METRICS,
     PAPER_COLUMNS,
@@ -64,8 +64,10 @@ def draw_parameters(
 
     Raises:
         FeatureError: a count is unknown, or the metric was not scored.
-        ConfigError: the systems were scored on different data.
+        ConfigError: the systems were scored on different data, or a count is of none of them.
     """
+    if unknown := sorted(set(counts or {}) - set(systems)):
+        raise ConfigError(f"--parameters {unknown[0]}=COUNT: no --probe is called so, only {', '.join(systems)}")
     everything = [one for scored in systems.values() for one in scored]
     test = same_test(everything)
     rows: list[dict[str, Any]] = []
@@ -114,8 +116,9 @@ def draw_parameters(
                 axes.plot(millions, each["mean"], "o", color=GREY)
                 beside: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "fontsize": SMALL}
                 axes.annotate(f"{each['model']}, paper", (millions, each["mean"]), (-7, -4), color=GREY, **beside)
-        axes.set_xlim(min([row["parameters"] / 1e6 for row in rows] + [2.5] * bool(printed)) / 2, edge)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        lowest = min([row["parameters"] / 1e6 for row in rows] + [2.5] * bool(printed)) / 2
+        axes.set_xlim(lowest, edge)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if edge / lowest < 300 else (1,)))  # else they touch
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(y=0.15)

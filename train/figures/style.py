@@ -37,6 +37,7 @@ RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "text.parse_math": False,  # a dollar in a name is one
     "svg.hashsalt": "clmr",  # the same picture has the same bytes
     "svg.fonttype": "none",
 }
@@ -93,14 +94,20 @@ def picture(
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator
 
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        # At the PNG's own resolution: texts laid out at another have other widths and may be cut off at the edge.
+        figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = list(np.ravel(figure.subplots(*grid, sharey=grid[1] > 1)))
         figure.suptitle(textwrap.fill(data.title, 58), x=0.015, ha="left", fontsize=TEXT + 1, fontweight="bold")
         figure.supxlabel(textwrap.fill(data.caption, 92), x=0.015, ha="left", fontsize=SMALL, color=GREY)
         yield figure, axes
+        figure.draw_without_rendering()
+        for each in axes:
+            # Else the layout measures other ticks than those that are drawn, whose longer numbers run over the edge.
+            each.yaxis.set_major_locator(FixedLocator(each.get_yticks()))
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout is found; each file would look for it again
         with publish(out / f"{name}.png") as path:

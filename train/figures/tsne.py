@@ -69,8 +69,12 @@ def read_cloud(dump: Features, keys: list[str], chosen: list[str], most: int) ->
     """The first windows of the chosen tracks.
 
     Raises:
-        FeatureError: a track is not in the dump.
+        FeatureError: a track is not in the dump, or its windows overlap.
     """
+    if dump.origin.get("hop_frames", dump.origin["window_frames"]) < dump.origin["window_frames"]:
+        raise FeatureError(
+            "the windows overlap, so the nearest one is always of the same track: run train/embed.py without --hop"
+        )
     place = {key: index for index, key in enumerate(keys)}
     missing = [key for key in chosen if key not in place]
     if missing:

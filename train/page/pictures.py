@@ -51,7 +51,7 @@ def pictures_section(run: Run, features: Path) -> Markup:
 def _draw_tsne(features: Path, out: Path) -> None:
     """t-SNE of the valid split's windows, of as many tracks up to ten as there are; kept until the features change."""
     made, source = out / "tsne.json", features / "features.json"
-    if made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
+    if (out / "tsne.png").exists() and made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
         return
     dump = open_features(features)
     fit = int(((dump.split == "valid") & (dump.windows > 1)).sum())

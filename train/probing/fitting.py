@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class FittedHead:
     head: nn.Module
     seed: int
     chosen: dict[str, Any]
-    """``best_epoch``, or ``penalty`` and the scores of all that were tried."""
+    """``best_epoch`` and ``steps`` of Adam until then, or ``penalty`` and the scores of all that were tried."""
     validation_score: float
     """See :func:`validation_score`, of all windows of the validation tracks."""
 
@@ -57,7 +58,25 @@ def fit_by_steps(train: Split, valid: Split, settings: ProbeSettings, task: str,
             return -float(head_loss(head(stopped_by.features), stop_labels, task))
 
     head, epoch, _ = fit_head(trained_on.features, trained_on.window_labels, stop_score, settings.head, seed, task=task)
-    return FittedHead(head, seed, {"best_epoch": epoch}, validation_score(head, valid, settings, task))
+    chosen = {"best_epoch": epoch, "steps": epoch * -(-len(trained_on.features) // settings.head.batch_size)}
+    return FittedHead(head, seed, chosen, validation_score(head, valid, settings, task))
+
+
+def hardly_trained(fitted: list[FittedHead], settings: ProbeSettings, width: int) -> str | None:
+    """A warning where the weights of a head are still mostly those it was drawn with.
+
+    A step of Adam moves a weight by about the learning rate at most, and torch draws weights up to width^-1/2. A small
+    share of the labels has few steps an epoch, so that patience, which counts epochs, may end it before it begins.
+    """
+    steps = min(each.chosen.get("steps", math.inf) for each in fitted)
+    if steps * settings.head.learning_rate >= width**-0.5:
+        return None
+    needed = math.ceil(width**-0.5 / settings.head.learning_rate)
+    return (
+        f"warning: a head was chosen after {steps} steps of Adam, and it takes {needed:,} to move a weight as far as "
+        "it was drawn from 0: the scores are hardly of the features. There are few training windows to an epoch; give "
+        "--preset fast, or a smaller --batch-size and a longer --patience"
+    )
 
 
 def fit_at_once(train: Split, valid: Split, settings: ProbeSettings, task: str) -> FittedHead:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from clmr.errors import FeatureError
+
 
 @dataclass(frozen=True, eq=False)
 class NamedTracks:
@@ -21,8 +23,15 @@ class NamedTracks:
 
 
 def read_named_tracks(folder: Path) -> NamedTracks:
-    """Read them from a dump that :func:`train.features.open_features` has opened."""
+    """Read them from a dump that :func:`train.features.open_features` has opened.
+
+    Raises:
+        FeatureError: the dump does not name its tracks or their songs.
+    """
     table = pq.read_table(folder / "tracks.parquet")
+    for name in ("key", "song_id"):
+        if name not in table.column_names:
+            raise FeatureError(f"{folder}/tracks.parquet has no column {name}; run train/embed.py again")
     return NamedTracks(
         key=np.array(table["key"].to_pylist(), dtype=np.str_),
         song_id=np.array(table["song_id"].to_pylist(), dtype=np.str_),

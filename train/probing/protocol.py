@@ -49,6 +49,7 @@ def describe_protocol(data: ProbeData, settings: ProbeSettings, seeds: list[int]
         "sample_rate": data.origin["sample_rate"],
         "task": data.task,
         "tracks": {name: split.protocol["tracks"] for name, split in splits.items()},
+        "hop_frames": data.origin.get("hop_frames", data.origin.get("window_frames")),
         "windows": {name: split.protocol["windows"] for name, split in splits.items()},
         "untagged": UNTAGGED[settings.untagged],
         "untagged_tracks": {name: split.protocol["untagged"] for name, split in splits.items()},

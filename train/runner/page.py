@@ -48,7 +48,9 @@ def heading(column: str) -> str:
 
 def grid(lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first line is the heading."""
-    head, *rest = ["| " + " | ".join(line) + " |" for line in lines]
+    head, *rest = [
+        "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in line) + " |" for line in lines
+    ]
     rule = "|" + "|".join("---" if text in {lines[0][0], "note"} else "---:" for text in lines[0]) + "|"
     return "\n".join([head, rule, *rest])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ PREFIXES = {"": "linear", "mlp_": "mlp"}
 """What a column begins with, and the head it is of."""
 
 
+CHECKPOINT = re.compile(r"step-([0-9]+)\.pt")
+
+
 @dataclass(frozen=True)
 class Found:
     """The scores of one encoder on one data set, or of a supervised network."""
@@ -34,7 +38,8 @@ class Found:
     protocols: tuple[str, ...]
     """How they were measured, a line for each kind of head."""
     differs: tuple[str, ...]
-    """What makes it another row than the paper's: settings that are not the recipe's, and other data to probe on."""
+    """What makes it another row than the paper's: settings that are not the recipe's, other data to probe on, and
+    features of a checkpoint that is not the run's last."""
     unfinished: bool
     """The run has not reached its last step."""
 
@@ -49,18 +54,23 @@ def read_scores(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content["protocol"], dict) and isinstance(content["test"], list | dict):
-            return dict(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FeatureError(f"{path} is damaged ({error}); remove it and run the plan again") from error
-    raise FeatureError(f"{path} is damaged; remove it and run the plan again")
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        # What the tables read of it: whatever is missing shows here, where the file can be named.
+        columns_of(content), protocol_of(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(repr(error).split())
+        raise FeatureError(f"{path} is damaged ({said}); remove it and run the plan again") from error
+    if content["test"] == []:
+        raise FeatureError(f"{path} is damaged: no scores in it; remove it and run the plan again")
+    return content
 
 
 def columns_of(content: dict[str, Any], prefix: str = "") -> dict[str, Spread]:
     """The paper's columns, over the heads of a probe or of one supervised network; none without a value."""
     test = content["test"]
     heads = test if isinstance(test, list) else [test]
+    if not heads:
+        return {}
     found: dict[str, Spread] = {}
     for column, (kind, metric) in METRICS.items():
         values = [value for head in heads if (value := (head.get(kind) or {}).get(metric)) is not None]
@@ -111,11 +121,17 @@ def result_of(training: Training, home: Path, dataset: str | None, preset: str) 
     shards = [word for each in training.shards for word in ("--shards", each)]
     script, missing = f"{training.program}.py", home / "as-the-paper"  # no such run: settings alone
     planned = settings_of(script, (*training.arguments, *shards, "--run", str(missing)))
+    last = checkpoint_path(run, config["total_steps"])
+    differs = [
+        *differences(config["settings"], planned),
+        *other_data(there.values(), dataset),
+        *earlier(there.values(), last, config["total_steps"]),
+    ]
     return Found(
         scores=dict(each for prefix, content in there.items() for each in columns_of(content, prefix).items()),
         protocols=tuple(map(protocol_of, there.values())),
-        differs=(*differences(config["settings"], planned), *other_data(there.values(), dataset)),
-        unfinished=not checkpoint_path(run, config["total_steps"]).exists(),
+        differs=tuple(differs),
+        unfinished=not last.exists(),
     )
 
 
@@ -123,6 +139,13 @@ def other_data(contents: Iterable[dict[str, Any]], dataset: str | None) -> list[
     """What was probed on instead of the data set."""
     found = dict.fromkeys(str(content["protocol"]["dataset"]) for content in contents)
     return [f"probed on {name}" for name in found if dataset not in {None, name}]
+
+
+def earlier(contents: Iterable[dict[str, Any]], last: Path, steps: int) -> list[str]:
+    """The checkpoints that were scored instead of the last: the training went on, and its probes did not follow yet."""
+    encoders = dict.fromkeys(content["protocol"].get("encoder") for content in contents)
+    found = [CHECKPOINT.fullmatch(Path(str(encoder)).name) for encoder in encoders if encoder is not None]
+    return [f"scored at step {int(each[1])} of {steps}" for each in found if each and each[0] != last.name]
 
 
 def lines_by_protocol(found: Iterable[tuple[str, Found]]) -> list[str]:

@@ -73,10 +73,11 @@ def write_features(folder: Path, *, tracks: int = 6, windows: int = 5, seed: int
 
 
 def check_written(out: Path, name: str, *, svg: bool = True) -> dict[str, Any]:
-    """The picture has its stated width and is not blank; the CSV has the rows of the JSON, which is returned."""
+    """The picture has its width, is not blank, and no text runs over an edge; the CSV has the rows of the JSON."""
     with Image.open(out / f"{name}.png") as picture:
         assert picture.width == WIDTH_INCHES * DPI
         colours = picture.convert("RGB").getcolors(picture.size[0] * picture.size[1])
+        assert np.asarray(picture.convert("L"))[:, [0, -1]].min() == 255, "something runs over an edge"
     assert colours is not None
     assert len(colours) > 10, "the picture is blank"
     assert (out / f"{name}.svg").exists() == svg

@@ -56,6 +56,11 @@ def test_filters_of_a_run(tmp_path: Path) -> None:
         (["epochs", "--probe", "many=good"], "error: --probe many=good: 'many' is no number of 0 or more"),
         (["epochs", "--run", "ours=good"], "error: good/probe.jsonl holds no tag.pr_auc"),
         (["probability", "--probe", "gain=2=good"], "error: --probe gain=2=good: '2' is no number of 0 to 1"),
+        (
+            ["parameters", "--probe", "ours=good", "--parameters", "ours=inf"],
+            "error: --parameters ours=inf: 'inf' is no",
+        ),
+        (["parameters", "--probe", "ours=good", "--parameters", "own=9"], "error: --parameters own=COUNT: no --probe"),
         (["tsne", "--features", "ours=good"], "error: good/features.json is missing"),
         (["filters"], "error: give --run or --checkpoint, one of the two"),
         (["filters", "--run", "good"], "error: good holds no checkpoint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,11 @@ def test_what_cannot_be_drawn(tmp_path: Path) -> None:
         draw_tsne({"a": dump}, TsneSettings(), tmp_path / "out")
     with pytest.raises(ConfigError, match="--perplexity 99: from 1 to below the number of windows, which is 16"):
         draw_tsne({"a": dump}, TsneSettings(tracks=4, windows=4, perplexity=99), tmp_path / "out")
+    overlapping = write_features(tmp_path / "c")
+    origin = json.loads((overlapping / "features.json").read_text())
+    (overlapping / "features.json").write_text(json.dumps({**origin, "hop_frames": origin["window_frames"] // 2}))
+    with pytest.raises(FeatureError, match="nearest one is always of the same track"):
+        draw_tsne({"c": overlapping}, SMALL, tmp_path / "out")
     other = write_features(tmp_path / "b", tracks=1)
     with pytest.raises(FeatureError, match="of the first dump is not in the others; embed the same shards"):
         draw_tsne({"a": dump, "b": other}, SMALL, tmp_path / "out")
