@@ -106,3 +106,5 @@ def _name_shares(axes: Axes, shares: list[float]) -> None:
             kept.append(share)
     axes.set_xticks(kept, [f"{share:g}" for share in kept])
     axes.set_xticks([], minor=True)
+    if len(shares) == 1:  # a logarithmic axis finds no limits around a single point
+        axes.set_xlim(shares[0] / 2, shares[0] * 2)

@@ -46,8 +46,10 @@ class StudyPlan:
     """Shares of the training songs that have labels."""
     supervised_percent: tuple[float, ...] = (1.0, 100.0)
     """Those that the supervised network is trained on."""
-    supervised_epochs: int = 200
-    """At most."""
+    supervised_epochs: int = 60
+    """Of all labels, at most; fewer labels have more of them, see :meth:`epochs`."""
+    supervised_epochs_most: int = 200
+    """What few labels have at most."""
     supervised_rate: float = 3e-3
     """Learning rate of the supervised network."""
     supervised_patience: int = 8
@@ -56,6 +58,10 @@ class StudyPlan:
     """What few labels have at most."""
     precision: str = "float32"
     """Of pretraining and of the supervised network."""
+
+    def epochs(self, percent: float) -> int:
+        """Of the supervised network, at most."""
+        return round(min(self.supervised_epochs * 100 / percent, self.supervised_epochs_most))
 
     def patience(self, percent: float) -> int:
         """Epochs without gain: the smaller a share, the fewer steps its epochs have."""
@@ -78,7 +84,8 @@ SIZES = {
         draws=2,
         percent=(34.0, 100.0),
         supervised_percent=(34.0, 100.0),
-        supervised_epochs=2,
+        supervised_epochs=1,
+        supervised_epochs_most=2,
     ),
     "cpu": StudyPlan(
         corpus="cpu",

@@ -94,7 +94,7 @@ def supervised_unit(
         "--sample-rate": plan.sample_rate,
         "--width": plan.width,
         "--batch-size": plan.batch_size,
-        "--epochs": plan.supervised_epochs,
+        "--epochs": plan.epochs(percent),
         "--patience": plan.patience(percent),
         "--learning-rate": plan.supervised_rate,
         "--precision": plan.precision,

@@ -114,7 +114,7 @@ def test_a_hidden_layer_and_the_official_code(folder: Path, tmp_path: Path) -> N
         (("--check",), "--check compares the minimum of a convex function; give --preset fast"),
         (("--label-fraction", "0"), "--label-fraction 0: give a share above 0"),
         (("--preset", "official", "--aggregation", "feature"), "--aggregation feature averages windows"),
-        (("--learning-rate", "inf", "--seeds", "1"), "NaN"),
+        (("--learning-rate", "inf", "--seeds", "1"), "--learning-rate inf: give a finite rate above 0"),
     ],
 )
 def test_what_excludes_each_other_is_refused(
