@@ -12,7 +12,7 @@ import click
 
 from clmr.errors import ConfigError, one_line_errors
 from train.launch import DEVICES
-from train.runner.execution import Stopped, end, execute, show
+from train.runner.execution import Failure, Stopped, end, execute, show
 from train.runner.plan import share_of
 from train.runner.stages import Places
 from train.runner.writing import write_tables
@@ -66,6 +66,8 @@ def run(
     if dry_run:
         show(units)
         return
+    if shards is not None:
+        corpus.check(plan, folder)  # before the folder is anybody's
     keep_plan(out, plan, folder)
     if shards is None:
         try:
@@ -73,15 +75,18 @@ def run(
         except Stopped:
             click.echo("stopped; the same command goes on from there", err=True)
             sys.exit(130)
+    failures: list[Failure] = []
+    lost: list[str] = []
     if jobs > 1:
         command = ["-m", "train.study", "run", "--size", size, "--out", str(out), "--shards", folder]
         command += ["--device", device, "--threads", str(places.threads)]
-        run_shares(command, jobs, out, len(units), lambda: sum(unit.stages[-1].finished() for unit in units))
-        failures = []
+        lost = run_shares(command, jobs, out, len(units), lambda: sum(unit.stages[-1].finished() for unit in units))
     else:
         failures = execute(units)
     if only is None:
         print_tables(out)
+    if lost:
+        raise ConfigError(f"something failed, and the last lines of its log say what: {'; '.join(lost)}; run it again")
     end(failures, units)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from clmr.errors import ConfigError
+from sharding.format import SPLITS, read_manifest
 from train.runner.execution import Child
 from train.study.plan import StudyPlan
 
@@ -16,6 +17,26 @@ from train.study.plan import StudyPlan
 def shards_of(plan: StudyPlan) -> str:
     """Where the shards of a size are unless the user has others."""
     return f"data/shards/study-{plan.corpus}-{plan.sample_rate}"
+
+
+def check(plan: StudyPlan, shards: str) -> None:
+    """Refuse shards that some command of the study would refuse, perhaps hours later.
+
+    Raises:
+        ConfigError: no labels, a split without tracks, or another sample rate.
+        ShardError: no shards there, or damaged ones.
+    """
+    manifest = read_manifest(shards)
+    if not manifest.labels:
+        raise ConfigError(f"--shards {shards}: no labels, which every score needs; shard them with a labels.csv")
+    missing = [split for split in SPLITS if not manifest.splits.get(split)]
+    if missing:
+        raise ConfigError(f"--shards {shards}: no tracks in {', '.join(missing)}; the study needs {', '.join(SPLITS)}")
+    if manifest.sample_rate != plan.sample_rate:
+        raise ConfigError(
+            f"--shards {shards}: {manifest.sample_rate} Hz, and this size needs {plan.sample_rate}; shard with "
+            f"--sample-rate {plan.sample_rate} or give another --size"
+        )
 
 
 def build(plan: StudyPlan, shards: str, jobs: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,17 @@ from train.runlog import read_log
 from train.runner.costs import Cost, costs_of
 from train.spread import Spread
 from train.study.plan import StudyPlan
-from train.study.systems import FROZEN, SPECTRUM, SUPERVISED, draws_of, home_of, percent_of, scores_folder, seeds_of
+from train.study.systems import (
+    FROZEN,
+    SPECTRUM,
+    SUPERVISED,
+    draws_of,
+    home_of,
+    percent_of,
+    scores_folder,
+    seeds_of,
+    steps_of,
+)
 
 METRICS = ("tag.roc_auc", "tag.pr_auc")
 
@@ -26,7 +37,8 @@ class Findings:
     scored: dict[tuple[str, float], dict[int, list[Scored]]]
     """(system, per cent) -> seed -> its draws of the songs; a seed without all of its draws is left out."""
     accuracy: dict[str, list[float]]
-    """Pretrained system -> share of anchors whose positive was the nearest in the last logged step, by seed."""
+    """Pretrained system -> share of anchors whose positive was the nearest, the mean over the logged steps of the last
+    tenth of the training, by seed; one batch has too few anchors to compare. Unfinished trainings are left out."""
     costs: dict[str, list[Cost]]
     """System -> what its commands cost, those of interrupted tries too."""
 
@@ -73,9 +85,9 @@ def find(plan: StudyPlan, out: Path) -> Findings:
                 scored[system, percent] = {
                     seed: [read_scores(each) for each in draws] for seed, draws in folders.items()
                 }
-        logs = [log[-1] for home in homes if (log := read_log(home / "run"))]
-        if logs:
-            accuracy[system] = [float(entry["contrastive_accuracy"]) for entry in logs]
+        logs = [read_log(home / "run") for home in homes] if system in FROZEN else []
+        if found := [each for log in logs if (each := _accuracy(log, steps_of(system, plan))) is not None]:
+            accuracy[system] = found
         costs[system] = costs_of(path.parent for home in homes for path in sorted(home.rglob("costs.jsonl")))
     return Findings(plan, scored, accuracy, costs)
 
@@ -84,6 +96,22 @@ def spread(values: Iterable[float]) -> Spread | None:
     """Over seeds; None where there is none."""
     found = list(values)
     return Spread.of(found) if found else None
+
+
+def scores_wanted(plan: StudyPlan) -> int:
+    """How many scores a finished study has."""
+    return sum(
+        len(seeds_of(system, plan)) * len(draws_of(percent, plan))
+        for system in (*FROZEN, SUPERVISED)
+        for percent in percent_of(system, plan)
+    )
+
+
+def _accuracy(log: Sequence[dict[str, Any]], steps: int) -> float | None:
+    """Of the last tenth of ``steps``; None before all are done."""
+    if not log or log[-1]["step"] < steps:
+        return None
+    return float(np.mean([entry["contrastive_accuracy"] for entry in log if entry["step"] > 0.9 * steps]))
 
 
 def _complete(plan: StudyPlan, out: Path, system: str, percent: float) -> dict[int, list[Path]]:

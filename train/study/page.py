@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from train.demo_table import chance_scores
-from train.figures.scores import protocol_line, same_test
+from train.figures.scores import Scored, protocol_line, same_test
 from train.paper_results import paper_tables
 from train.runner.page import grid
 from train.spread import Spread
-from train.study.findings import METRICS, Findings, spread
-from train.study.plan import ALONE
+from train.study.findings import METRICS, Findings, scores_wanted, spread
+from train.study.plan import ALONE, StudyPlan
 from train.study.ranking import rank_correlation, ranking
 from train.study.systems import CHAIN, PRETRAINED, SPECTRUM, SUPERVISED, UNTRAINED, home_of
 
 NAMES = {
     SPECTRUM: "mean and deviation of the log spectrum",
     UNTRAINED: "untrained encoder",
-    "crop": "pretrained, crops only",
+    "crop": "pretrained, crops only, as long as one augmentation",
     CHAIN: "pretrained, paper's chain, as long as one augmentation",
     PRETRAINED: "pretrained, paper's chain",
     SUPERVISED: "supervised SampleCNN",
@@ -145,6 +146,34 @@ def chance_of(out: Path) -> dict[str, float] | None:
     return {metric: scores[metric.replace(".", "_")][0] for metric in METRICS}
 
 
+def selection_line(scored: Sequence[Scored]) -> str | None:
+    """Which labels choose, and how few songs the smallest share has, as the probes note it."""
+    notes = [labels for one in scored if isinstance(labels := one.protocol.get("labels"), dict) and "songs" in labels]
+    if not notes:
+        return None
+    valid = next(one.protocol["tracks"]["valid"] for one in scored)
+    least = min(notes, key=lambda labels: labels["songs"])
+    unseen = [len(labels["tags_without_positives"]) for labels in notes if labels["songs"] == least["songs"]]
+    without = f", in which {_between(unseen)} tags are on no track" if any(unseen) else ""
+    return (
+        f"At every share the labels of all {valid} validation tracks choose the strength of L2 and the supervised "
+        f"network's epoch. {100 * least['fraction']:g} % is {least['songs']} of {least['songs_in_all']} songs{without}."
+    )
+
+
+def unfinished_line(plan: StudyPlan, count: int) -> str | None:
+    """Said of a study that is still going on."""
+    wanted = scores_wanted(plan)
+    if count >= wanted:
+        return None
+    return f"Unfinished: {count} of {wanted} scores count so far, so that some rows have fewer seeds than others."
+
+
+def _between(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def markdown(findings: Findings, out: Path) -> str:
     """The whole page."""
     everything = [one for seeds in findings.scored.values() for draws in seeds.values() for one in draws]
@@ -160,26 +189,29 @@ def markdown(findings: Findings, out: Path) -> str:
     )
     table2 = paper_tables()["Table 2"].title
     correlation = rank_correlation(findings)
-    order = "" if correlation is None else f" Rank correlation with the paper's gains: {correlation:+.2f} (Spearman)."
+    order = ""
+    if correlation is not None:
+        value, count = correlation
+        order = f" Rank correlation with the paper's gains: {value:+.2f} (Spearman, {count} augmentations)."
     alone = (
         f"As the paper's Table 2 ({table2[:1].lower()}{table2[1:]}), points of tag-wise PR-AUC with all labels; "
         f"{len(ALONE)} rows and the whole chain for as many steps. Accuracy: share of anchors that found their "
-        f"positive in training, last step.{order}"
+        f"positive, mean over the last tenth of training.{order}"
     )
+    by_tag, rows = tag_table(findings), ranking(findings)
     parts = [
         "# Study",
         protocol,
+        selection_line(everything),
+        unfinished_line(plan, len(everything)),
         "## What pretraining gains, by share of the labels",
         label_table(findings, chance_of(out)),
-        "Points of ROC-AUC, tag-wise:",
-        comparisons(findings),
+        *(("Points of ROC-AUC, tag-wise:", lines) if (lines := comparisons(findings)) else ()),
         draws_line(findings),
-        "## Each augmentation alone",
-        alone,
-        ranking_table(findings),
-        "## By tag, all labels, ROC-AUC",
-        tag_table(findings),
+        *(("## Each augmentation alone", alone, ranking_table(findings)) if rows else ()),
+        *(("## By tag, all labels, ROC-AUC", by_tag) if by_tag else ()),
         "## Cost",
+        "Tries that were interrupted are counted too.",
         cost_table(findings),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from train.figures.labels import draw_labels
+from train.figures.scores import Scored
 from train.figures.style import COLOURS, GREY, FigureData, grid_lines, picture
 from train.study.findings import Findings
 from train.study.ranking import ranking
 from train.study.systems import PRETRAINED, SPECTRUM, SUPERVISED, UNTRAINED
 
+METRIC = "tag.roc_auc"
+"""Of the curves."""
 CURVES = {PRETRAINED: "pretrained", SUPERVISED: "supervised", UNTRAINED: "untrained", SPECTRUM: "log spectrum"}
 
 
@@ -26,7 +30,7 @@ def draw(findings: Findings, out: Path) -> list[Path]:
     }
     curves = {name: scored for name, scored in curves.items() if scored}
     if curves:
-        draw_labels(curves, out, "tag.roc_auc", paper=False)
+        draw_labels(curves, out, METRIC, paper=False)
         drawn.append(out / "labels.png")
     return drawn
 
@@ -62,5 +66,10 @@ def draw_ranking(findings: Findings, out: Path) -> FigureData:
     return data
 
 
-def _every(findings: Findings, system: str, percent: float) -> list[Any]:
-    return [one for draws in findings.scored.get((system, percent), {}).values() for one in draws]
+def _every(findings: Findings, system: str, percent: float) -> list[Scored]:
+    """One for each seed, with the mean over its draws, so that the whiskers are the tables' deviations."""
+    means = findings.seeds(system, percent, METRIC)
+    return [
+        replace(draws[0], test=({"tag": {"roc_auc": means[seed]}},))
+        for seed, draws in findings.scored.get((system, percent), {}).items()
+    ]

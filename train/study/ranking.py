@@ -33,7 +33,7 @@ class Ranked:
     roc_gain: Spread | None
     """The same of ROC-AUC."""
     accuracy: float | None
-    """Share of anchors that found their positive in the last logged step."""
+    """Share of anchors that found their positive at the end of training."""
     paper: float | None
     """Points of PR-AUC that the paper's Table 2 gains."""
 
@@ -79,14 +79,20 @@ def ranking(findings: Findings) -> list[Ranked]:
     return sorted(rows, key=lambda row: -(row.gain.mean if row.gain else 0.0))
 
 
-def rank_correlation(findings: Findings) -> float | None:
-    """Spearman's, of our gains with the paper's, over the augmentations that both have; ties share their ranks."""
+def rank_correlation(findings: Findings) -> tuple[float, int] | None:
+    """Spearman's, of our gains with the paper's, over the augmentations that both have; ties share their ranks.
+
+    Returns:
+        The correlation, -1 to 1, and of how many augmentations; None of fewer than three, or where all gains are one.
+    """
     rows = [row for row in ranking(findings) if row.gain is not None and row.paper is not None]
     if len(rows) < 3:
         return None
     ours = _ranks([row.gain.mean for row in rows if row.gain is not None])
     paper = _ranks([row.paper for row in rows if row.paper is not None])
-    return float(np.corrcoef(ours, paper)[0, 1])
+    if len(set(ours)) == 1:
+        return None
+    return float(np.corrcoef(ours, paper)[0, 1]), len(rows)
 
 
 def _ranks(values: list[float]) -> list[float]:

@@ -13,13 +13,11 @@ from types import FrameType
 import click
 from tqdm import tqdm
 
-from clmr.errors import ConfigError
-
 LOOK_EVERY = 2.0
 """Seconds between looks at what is finished."""
 
 
-def run_shares(command: Sequence[str], shares: int, out: Path, total: int, finished: Callable[[], int]) -> None:
+def run_shares(command: Sequence[str], shares: int, out: Path, total: int, finished: Callable[[], int]) -> list[str]:
     """Run ``command --only I/N`` for every I at once, to their end or to a signal.
 
     Args:
@@ -29,18 +27,17 @@ def run_shares(command: Sequence[str], shares: int, out: Path, total: int, finis
         total: pieces of work in all of them.
         finished: how many are done.
 
+    Returns:
+        For every share that failed its log and how it ended.
+
     Raises:
-        ConfigError: a share failed; names its log.
         SystemExit: a signal stopped it: 130 after Ctrl-C, else 0, because the same command goes on.
     """
     logs = [out / f"share-{number}.log" for number in range(1, shares + 1)]
     with ExitStack() as stack:
         files = [stack.enter_context(log.open("ab")) for log in logs]
         words = [[sys.executable, *command, "--only", f"{place}/{shares}"] for place in range(1, shares + 1)]
-        processes = [
-            subprocess.Popen(each, stdout=file, stderr=subprocess.STDOUT)
-            for each, file in zip(words, files, strict=True)
-        ]
+        processes: list[subprocess.Popen[bytes]] = []
         heard: list[int] = []
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -50,6 +47,10 @@ def run_shares(command: Sequence[str], shares: int, out: Path, total: int, finis
 
         before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
         try:
+            for each, file in zip(words, files, strict=True):
+                processes.append(subprocess.Popen(each, stdout=file, stderr=subprocess.STDOUT))
+                if heard:  # while it was started, so the signal was not passed on to it
+                    processes[-1].send_signal(heard[-1])
             _wait(processes, total, finished)
         finally:
             for number, handler in before.items():
@@ -57,9 +58,16 @@ def run_shares(command: Sequence[str], shares: int, out: Path, total: int, finis
     if heard:
         click.echo("stopped; the same command goes on from there", err=True)
         sys.exit(130 if heard[0] == signal.SIGINT else 0)
-    failed = [str(log) for log, process in zip(logs, processes, strict=True) if process.returncode]
-    if failed:
-        raise ConfigError(f"something failed: the last lines of {', '.join(failed)} say what; mend it and run again")
+    return [
+        f"{log} ({_ending(process.returncode)})"
+        for log, process in zip(logs, processes, strict=True)
+        if process.returncode
+    ]
+
+
+def _ending(status: int) -> str:
+    # A share that was killed, for want of memory perhaps, had no time to say so in its log.
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], total: int, finished: Callable[[], int]) -> None:

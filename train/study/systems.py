@@ -37,6 +37,11 @@ def draws_of(percent: float, plan: StudyPlan) -> range:
     return range(1 if percent == 100 else plan.draws)
 
 
+def steps_of(system: str, plan: StudyPlan) -> int:
+    """Steps of its pretraining."""
+    return {UNTRAINED: plan.calibration_steps, PRETRAINED: plan.steps}.get(system, plan.steps_alone)
+
+
 def home_of(out: Path, system: str, seed: int) -> Path:
     """Folder of one seed of a system."""
     return out / system / f"seed-{seed}"
@@ -49,14 +54,13 @@ def scores_folder(out: Path, system: str, seed: int, percent: float, draw: int) 
 
 def pretraining(system: str, plan: StudyPlan) -> tuple[str, ...]:
     """Options of train/pretrain.py that make the system, without shards, folder and seed."""
-    steps = {UNTRAINED: plan.calibration_steps, PRETRAINED: plan.steps}.get(system, plan.steps_alone)
     chain: tuple[str, ...] = ("--recipe", f"table2-{system}") if system in ALONE else ("--augment", "paper")
     options: dict[str, object] = {
         "--sample-rate": plan.sample_rate,
         "--width": plan.width,
         "--batch-size": plan.batch_size,
         "--temperature": plan.temperature,
-        "--steps": steps,
+        "--steps": steps_of(system, plan),
         "--precision": plan.precision,
     }
     if system == UNTRAINED:

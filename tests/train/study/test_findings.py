@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy.stats import spearmanr
 
-from tests.train.figures.made_up import check_written
+from tests.train.figures.made_up import check_written, write_scores
 from tests.train.study.made_up_study import GAIN, PLAN, write_study
 from train.paper_results import paper_tables
 from train.runner.costs import Cost, note_cost
@@ -69,7 +71,7 @@ def test_the_correlation_is_scipys_ties_included(findings: Findings) -> None:
     table = paper_tables()["Table 2"]
     paper = [table.score("tag_pr_auc", transform=name.capitalize()) for name in ALONE[1:]]
     expected = spearmanr([GAIN[name] for name in ALONE[1:]], paper).statistic
-    assert rank_correlation(findings) == pytest.approx(expected)
+    assert rank_correlation(findings) == (pytest.approx(expected), len(ALONE) - 1)
 
 
 def test_costs_are_of_all_tries_of_all_seeds(tmp_path: Path) -> None:
@@ -89,7 +91,34 @@ def test_half_a_study_has_a_page_and_an_empty_one_says_so(tmp_path: Path) -> Non
         folder.unlink()
     text = markdown(find(PLAN, out), out)
     assert "| pretrained, paper's chain | - | - | - | - |" in text
-    assert "## By tag" in text
+    assert "## By tag" not in text
+    assert "Unfinished: 37 of 43 scores count so far" in text
+    whole = markdown(find(PLAN, write_study(out)), out)
+    assert "Unfinished" not in whole
+    assert "## By tag" in whole
+
+
+def test_the_page_says_which_labels_choose_and_how_few_songs_there_are(tmp_path: Path) -> None:
+    out = write_study(tmp_path)
+    assert "choose the strength" not in markdown(find(PLAN, out), out)  # no probe noted its songs
+    for draw_of_songs, unseen in enumerate((["loud"], [])):
+        labels = {"fraction": 0.1, "songs": 4, "songs_in_all": 45, "tags_without_positives": unseen}
+        folder = scores_folder(out, UNTRAINED, 0, 10.0, draw_of_songs)
+        write_scores(folder, [(0.6, 0.5)], tags={"loud": 0.6, "fast": 0.5}, labels=labels)
+    text = markdown(find(PLAN, out), out)
+    assert "labels of all 20 validation tracks choose" in text
+    assert "10 % is 4 of 45 songs, in which 0 to 1 tags are on no track." in text
+
+
+def test_the_accuracy_is_of_the_last_tenth_of_finished_trainings(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps_alone=100)
+    for seed, last in enumerate((100, 90)):
+        run = tmp_path / "crop" / f"seed-{seed}" / "run"
+        run.mkdir(parents=True)
+        steps = [*range(5, last, 5), last]
+        lines = [json.dumps({"step": step, "contrastive_accuracy": step / 100}) for step in steps]
+        (run / "log.jsonl").write_text("\n".join(lines) + "\n")
+    assert find(plan, tmp_path).accuracy == {"crop": [pytest.approx(0.975)]}  # of steps 95 and 100
 
 
 def test_pictures_show_every_seed(findings: Findings, tmp_path: Path) -> None:
@@ -97,4 +126,10 @@ def test_pictures_show_every_seed(findings: Findings, tmp_path: Path) -> None:
     assert [path.name for path in drawn] == ["ranking.png", "labels.png"]
     rows = check_written(tmp_path / "pictures", "ranking")["rows"]
     assert len(rows) == 2 * len(ALONE)  # the chain, and all but crops, of two seeds
+    curves = {
+        (row["system"], row["label_fraction"]): row for row in check_written(tmp_path / "pictures", "labels")["rows"]
+    }
+    pretrained = curves["pretrained", 0.1]  # the deviation is the tables', over seeds and not over seeds and draws
+    assert (pretrained["mean"], pretrained["deviation"]) == pytest.approx((0.715, 0.01 * 2**0.5))
+    assert (pretrained["count"], curves["log spectrum", 0.1]["count"]) == (2, 1)
     assert draw(find(PLAN, tmp_path / "nothing"), tmp_path / "nothing") == []

@@ -9,11 +9,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clmr.errors import ConfigError
-from sharding.format import open_shards
+from sharding.format import open_shards, read_manifest
 from tests.train.launching import environment
 from tests.train.runner.inside import commands_inside
 from train.runner.programs import settings_of
@@ -90,6 +91,42 @@ def test_a_plan_is_read_as_it_was_kept(tmp_path: Path) -> None:
         read_plan(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"labels": ()}, "no labels"),
+        ({"splits": {"train": ("one",), "test": ("one",)}}, "no tracks in valid"),
+        ({"sample_rate": 16000}, "--sample-rate 8000"),
+    ],
+)
+def test_unfit_shards_are_refused_before_anything_is_written(
+    shards: Path,
+    tmp_path: Path,
+    options: dict[str, Any],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unfit = replace(read_manifest(str(shards)), **options)
+    monkeypatch.setattr(corpus, "read_manifest", lambda _: unfit)
+    with pytest.raises(SystemExit):
+        study("run", "--size", "tiny", "--shards", shards, "--out", tmp_path / "out")
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_shares_that_failed_are_named_below_the_tables(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "run_shares", lambda *_: ["share-2.log (killed by SIGKILL)"])
+    with pytest.raises(SystemExit) as ended:
+        study("run", "--size", "tiny", "--shards", shards, "--out", tmp_path, "--jobs", "2")
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "Nothing has been scored yet" in said.out
+    assert "share-2.log (killed by SIGKILL)" in said.err
+
+
 def test_few_labels_have_more_epochs_without_gain() -> None:
     plan: StudyPlan = replace(SIZES["cpu"], supervised_patience=8, supervised_patience_most=60)
     assert [plan.patience(percent) for percent in (100.0, 50.0, 10.0, 1.0)] == [8, 16, 60, 60]
@@ -105,31 +142,28 @@ def test_the_corpus_of_a_size_is_played_and_packed(tmp_path: Path, monkeypatch: 
 
 
 SHARE = """
-import pathlib, sys, time
+import os, pathlib, signal, sys, time
 out, only = pathlib.Path(sys.argv[1]), sys.argv[3]
 print("share", only, flush=True)
 if "fails" in out.name and only == "2/2":
     raise SystemExit("this one fails")
 (out / ("done-" + only[0])).touch()
+if "killed" in out.name and only == "2/2":
+    os.kill(os.getpid(), signal.SIGKILL)
 if "waits" in out.name:
     time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("name", ["works", "fails"])
-def test_shares_run_at_once_each_with_its_log(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ending"), [("works", None), ("fails", "exit status 1"), ("killed", "killed by SIGKILL")]
+)
+def test_shares_run_at_once_each_with_its_log(tmp_path: Path, name: str, ending: str | None) -> None:
     out = tmp_path / name
     out.mkdir()
-
-    def go() -> None:
-        run_shares(["-c", SHARE, str(out)], 2, out, 2, lambda: len(list(out.glob("done-*"))))
-
-    if name == "fails":
-        with pytest.raises(ConfigError, match=r"share-2\.log"):
-            go()
-        assert "this one fails" in (out / "share-2.log").read_text()
-    else:
-        go()
+    failed = run_shares(["-c", SHARE, str(out)], 2, out, 2, lambda: len(list(out.glob("done-*"))))
+    assert failed == ([] if ending is None else [f"{out / 'share-2.log'} ({ending})"])
+    assert ("this one fails" in (out / "share-2.log").read_text()) == (name == "fails")
     assert (out / "share-1.log").read_text() == "share 1/2\n"
     assert (out / "done-1").exists()
 
