@@ -12,7 +12,7 @@ from clmr.official import OfficialWeights, load_official
 from clmr.weights.files import local
 from clmr.weights.reading import OtherSystemError
 
-CHECKPOINT = re.compile(r"step-[0-9]{8}\.pt")  # as train/checkpoint.py names them; the names sort by step
+CHECKPOINT = re.compile(r"step-[0-9]{8}\.pt")  # as train/runs/checkpoint.py names them; the names sort by step
 
 
 def load_encoder(path_or_run: str | Path) -> SampleCNN:

@@ -13,7 +13,7 @@ from clmr.augment.presets import PRESETS
 from clmr.errors import ConfigError, ResumeError
 from loaders import Batch
 from sharding.publish import publish
-from train.checkpoint import checkpoints
+from train.runs.checkpoint import checkpoints
 from train.settings import PretrainSettings, read_pretraining
 
 GUIDE = "docs/augmentations.md"

@@ -18,7 +18,7 @@ from loaders.batch import Batch
 from loaders.saturation.figures import LoaderAlone, RankSpeeds
 from loaders.saturation.measure import measure_loader, synchronise
 from loaders.saturation.report import Saturation
-from train.launch import barrier, mean_over_ranks
+from train.ranks.launch import barrier, mean_over_ranks
 from train.trainer import Trainer
 
 SHARE = 0.05  # of the run that is ahead, for both ceilings

@@ -22,15 +22,16 @@ import click
 from clmr.errors import one_line_errors
 from loaders.saturation.watch import SaturationLog
 from sharding.publish import publish
-from train import checkpoint, options
+from train import options
 from train.ceilings import gather
 from train.cpc_settings import CpcSettings, check_cpc_resume
 from train.cpc_trainer import CpcTrainer
-from train.ending import end
-from train.launch import from_first, placed
-from train.preempt import StopRequest
-from train.run_folder import run_folder
-from train.runlog import RunLog
+from train.ranks.launch import from_first, placed
+from train.runs import checkpoint
+from train.runs.ending import end
+from train.runs.folder import run_folder
+from train.runs.log import RunLog
+from train.runs.preempt import StopRequest
 from train.settings import PRECISIONS, save_config
 from train.steps import take_steps
 

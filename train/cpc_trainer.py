@@ -17,7 +17,7 @@ from clmr.cpc.features import describe
 from clmr.errors import ConfigError, ResumeError
 from loaders import Batch
 from train.cpc_settings import SYSTEM, CpcSettings
-from train.launch import Place
+from train.ranks.launch import Place
 from train.trainer import check_agreement, open_pairs, over_ranks
 
 

@@ -22,7 +22,7 @@ from clmr.errors import ConfigError, one_line_errors
 from sharding.publish import publish
 from train.demo_table import SPECTRUM, Systems, chance_scores, closing_text, scores_of
 from train.report import draw_loss
-from train.runlog import read_log
+from train.runs.log import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_RATE = 8000

@@ -25,13 +25,13 @@ from clmr.weights.reading import OtherSystemError
 from loaders import WindowLoader
 from sharding.format import read_manifest
 from sharding.publish import claimed
-from train.checkpoint import checkpoint_path, load, load_encoder
 from train.embedding.audio import SHOWN, embed_audio
 from train.embedding.files import list_audio
 from train.embedding.windows import Grid, grid_of
 from train.features import FORMATS, FeatureWriter
-from train.launch import DEVICES, Place, from_first, placed
 from train.precision import tf32
+from train.ranks.launch import DEVICES, Place, from_first, placed
+from train.runs.checkpoint import checkpoint_path, load, load_encoder
 from train.settings import read_config
 from train.spectrum import LogSpectrum
 
@@ -72,7 +72,7 @@ def embed(
 
 
 def open_encoder(run: Path | None, checkpoint: Path | None) -> tuple[SampleCNN | CpcFeatures, str]:
-    """As :func:`train.checkpoint.load_encoder`, also of one checkpoint of train/cpc.py."""
+    """As :func:`train.runs.checkpoint.load_encoder`, also of one checkpoint of train/cpc.py."""
     try:
         return load_encoder(run, checkpoint)
     except OtherSystemError:

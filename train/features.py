@@ -27,7 +27,7 @@ from sharding.format import Tracks, label_matrix
 from sharding.publish import publish
 from train.embedding.tables import Counts, Matrix, blocks_of, write_embeddings, write_windows
 from train.embedding.windows import Grid
-from train.launch import Place, barrier
+from train.ranks.launch import Place, barrier
 
 FORMATS = ("npy", "parquet")
 

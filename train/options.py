@@ -21,7 +21,7 @@ import click
 
 from loaders.settings import ACCESSES, BACKENDS
 from sharding.format import SPLITS
-from train.launch import DEVICES
+from train.ranks.launch import DEVICES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -27,18 +27,19 @@ from clmr.model import BATCH_STATISTICS
 from loaders import Batch
 from loaders.saturation.watch import SaturationLog
 from sharding.publish import publish
-from train import checkpoint, options
+from train import options
 from train.augment_choice import log_draws, with_recipe
 from train.ceilings import Ceilings, gather, measure_ceilings
-from train.ending import end
-from train.launch import from_first, placed
-from train.memory_plan import describe
-from train.online_probe import OnlineProbe
-from train.out_of_memory import options_that_help
-from train.preempt import StopRequest
+from train.memory.out_of_memory import options_that_help
+from train.memory.plan import describe
+from train.probing.online import OnlineProbe
+from train.ranks.launch import from_first, placed
 from train.recipe import find_recipe, with_options
-from train.run_folder import run_folder
-from train.runlog import RunLog
+from train.runs import checkpoint
+from train.runs.ending import end
+from train.runs.folder import run_folder
+from train.runs.log import RunLog
+from train.runs.preempt import StopRequest
 from train.settings import OPTIMIZERS, PRETRAIN_PRECISIONS, SCHEDULES, PretrainSettings, check_resume, save_config
 from train.steps import take_steps
 from train.trainer import Trainer

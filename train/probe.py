@@ -18,8 +18,8 @@ import click
 
 from clmr.errors import ConfigError, one_line_errors
 from sharding.publish import publish
-from train.head import HeadSettings
 from train.probing.fitting import FittedHead, fit_heads, hardly_trained
+from train.probing.head import HeadSettings
 from train.probing.protocol import describe, describe_protocol
 from train.probing.scores import predict, score_head, summarise, write_predictions, write_tags
 from train.probing.settings import PRESETS, ProbeSettings

@@ -27,7 +27,7 @@ from clmr.augment.fields import convert
 from clmr.augment.nearest import nearest
 from clmr.augment.presets import PRESETS
 from clmr.errors import ConfigError
-from train.checkpoint import checkpoints
+from train.runs.checkpoint import checkpoints
 from train.settings import PretrainSettings, read_pretraining
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -14,7 +14,7 @@ import click
 from clmr.errors import ResumeError, one_line_errors
 from sharding.publish import publish
 from train.page import PageRequest, write_page
-from train.runlog import read_log, read_probes
+from train.runs.log import read_log, read_probes
 from train.settings import read_config, read_pretraining
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from clmr.errors import ConfigError, ShardError, StorageError
 from loaders import Batch
 from loaders.saturation.watch import SaturationLog
-from train.late_values import LateValues, Reading
-from train.launch import Place
 from train.moments import Moment, memory_gib
-from train.preempt import StopRequest
-from train.runlog import RunLog
+from train.ranks.launch import Place
+from train.runs.late_values import LateValues, Reading
+from train.runs.log import RunLog
+from train.runs.preempt import StopRequest
 
 LOG_EVERY = 10  # steps between lines of the log; values are fetched from the device only then
 

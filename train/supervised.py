@@ -25,19 +25,20 @@ import click
 
 from clmr.errors import ConfigError, ShardError, StorageError, one_line_errors
 from sharding.publish import publish
-from train import checkpoint, options
-from train.ending import end
-from train.launch import barrier, from_first, mean_over_ranks, placed
-from train.preempt import StopRequest
+from train import options
+from train.labelled.data import LabelledSplits
+from train.labelled.log import SupervisedLog
+from train.labelled.scores import AGGREGATION, describe, predict, score_tracks
+from train.labelled.settings import TASKS, SupervisedSettings, build_chain, check_resume, read_augment
+from train.labelled.trainer import SupervisedTrainer
 from train.probing.scores import write_tags
-from train.run_folder import run_folder
+from train.ranks.launch import barrier, from_first, mean_over_ranks, placed
+from train.runs import checkpoint
+from train.runs.ending import end
+from train.runs.folder import run_folder
+from train.runs.preempt import StopRequest
 from train.settings import PRECISIONS, save_config
 from train.steps import LOG_EVERY
-from train.supervised_data import LabelledSplits
-from train.supervised_log import SupervisedLog
-from train.supervised_scores import AGGREGATION, describe, predict, score_tracks
-from train.supervised_settings import TASKS, SupervisedSettings, build_chain, check_resume, read_augment
-from train.supervised_trainer import SupervisedTrainer
 
 DEFAULT = SupervisedSettings(shards="")
 

@@ -18,11 +18,11 @@ from clmr.loss import contrastive_output
 from loaders import Batch, PairLoader
 from loaders.pairs import windows_of
 from train.augment_choice import build_views
-from train.averaging import average_in_rank_order
 from train.compiling import compiled
-from train.launch import Place, from_first
 from train.optimizer import build_optimizer, load_optimizer
 from train.precision import Precision, tf32
+from train.ranks.averaging import average_in_rank_order
+from train.ranks.launch import Place, from_first
 from train.schedule import build_schedule
 from train.settings import PretrainSettings
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from clmr.metrics import tag_metrics
-from train.head import Standardiser
 from train.probing.fitting import fit_at_once
+from train.probing.head import Standardiser
 from train.probing.settings import PRESETS
 from train.probing.splits import Split
 

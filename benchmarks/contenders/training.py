@@ -22,11 +22,11 @@ from clmr.augment import Views
 from loaders import Batch, PairLoader
 from loaders.saturation.measure import endless, synchronise
 from loaders.saturation.watch import SaturationLog
-from train.launch import barrier, placed
 from train.precision import tf32
-from train.preempt import StopRequest
 from train.pretrain import Saver
-from train.runlog import RunLog
+from train.ranks.launch import barrier, placed
+from train.runs.log import RunLog
+from train.runs.preempt import StopRequest
 from train.settings import PretrainSettings
 from train.steps import take_steps
 from train.trainer import Trainer

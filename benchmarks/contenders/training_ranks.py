@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from benchmarks.contenders.training import CHECKED, Run, Turn, settings_of
-from train import first_failure
+from train.ranks import first_failure
 
 
 def _join(rank: int, ranks: int, port: int, threads: int, options: dict[str, Any]) -> Run:

@@ -36,7 +36,7 @@ def many_views(pairs: int, target: Target) -> Tensor:
 
 def planned_bytes(pairs: int, precision: str, way: str) -> float:
     """What ``--memory-plan`` says of a run with this batch."""
-    from train.memory_plan import memory_plan
+    from train.memory.plan import memory_plan
     from train.settings import PretrainSettings
 
     settings = PretrainSettings(

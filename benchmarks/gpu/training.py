@@ -24,7 +24,7 @@ LEARNED = 2e-3  # features after a few steps in float32 and TF32 off
 @contextmanager
 def opened(target: Target, root: Path, state: dict[str, Any] | None = None, **options: Any) -> Iterator[Any]:
     """A trainer on shards, its loader closed afterwards."""
-    from train.launch import Place
+    from train.ranks.launch import Place
     from train.settings import PretrainSettings
     from train.trainer import Trainer
 
@@ -129,8 +129,8 @@ def same_steps(target: Target) -> Figures:
 
 def checkpoints(target: Target) -> Figures:
     """Written from the device; read on the CPU for features, and on the device to go on."""
-    from train import checkpoint
     from train.precision import tf32
+    from train.runs import checkpoint
 
     with shards(target) as root, TemporaryDirectory(prefix="clmr-gpu-run-") as name:
         with opened(target, root) as trainer:
@@ -159,7 +159,7 @@ def out_of_memory(target: Target) -> Figures:
     """Too large a batch ends in one line that names what helps."""
     target.need_gpu("a CPU's memory is not bounded by torch")
     from clmr.errors import ClmrError
-    from train.out_of_memory import options_that_help
+    from train.memory.out_of_memory import options_that_help
 
     total = torch.cuda.get_device_properties(target.device).total_memory
     with shards(target) as root, opened(target, root, batch_size=64) as trainer:

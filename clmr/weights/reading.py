@@ -71,7 +71,7 @@ def read_named(content: Content) -> Named:
         if isinstance(state["encoder_config"], dict) and "system" in state["encoder_config"]:
             raise OtherSystemError(
                 f"{source} is a checkpoint of train/cpc.py, which has no SampleCNN: embed it with train/embed.py, or "
-                "give clmr.cpc.load_features what train.checkpoint.load reads"
+                "give clmr.cpc.load_features what train.runs.checkpoint.load reads"
             )
         state, writer = state["model"], "clmr"
     elif isinstance(state, dict) and LIGHTNING in state and "state_dict" in state:

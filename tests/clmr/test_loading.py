@@ -10,8 +10,8 @@ import torch
 import clmr
 from clmr.errors import ResumeError
 from tests.clmr.released import packed, scrambled
-from train.checkpoint import checkpoint_path, checkpoints, save
-from train.checkpoint import load_encoder as load_as_train
+from train.runs.checkpoint import checkpoint_path, checkpoints, save
+from train.runs.checkpoint import load_encoder as load_as_train
 
 WIDTH = 16
 

@@ -18,8 +18,8 @@ import torch
 from clmr.collectives import sum_over_ranks
 from clmr.errors import ConfigError, ResumeError, one_line_errors
 from tests.servers.s3 import free_ports
-from train import first_failure
-from train.launch import Place, from_first, placed
+from train.ranks import first_failure
+from train.ranks.launch import Place, from_first, placed
 from train.settings import PretrainSettings
 from train.trainer import open_pairs
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from train.checkpoint import checkpoints, load
+from train.runs.checkpoint import checkpoints, load
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run"]

@@ -16,7 +16,7 @@ import torch
 from loaders.saturation.watch import SaturationLog
 from tests.train.test_trainer import settings
 from train import ceilings
-from train.launch import Place, placed
+from train.ranks.launch import Place, placed
 from train.trainer import Trainer
 
 BEFORE, AFTER = 2, 3  # steps of a run around the measurement

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from train.launch import placed
-from train.preempt import StopRequest
 from train.pretrain import train
+from train.ranks.launch import placed
+from train.runs.preempt import StopRequest
 from train.settings import PretrainSettings
 from train.trainer import Trainer
 

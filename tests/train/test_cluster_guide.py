@@ -17,8 +17,8 @@ import torch
 from torch.distributed.run import get_args_parser
 
 from tests.train.launching import ROOT, SMALL, environment, free_port, newest
-from train.checkpoint import checkpoint_path, load
 from train.pretrain import main
+from train.runs.checkpoint import checkpoint_path, load
 
 GUIDE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 FILES = ROOT / "docs" / "cluster"

@@ -22,16 +22,16 @@ from loaders import PairLoader, WindowLoader
 from tests.train.launching import environment, flat, free_port, newest, program
 from tests.train.test_interruptions import wait_for
 from tests.train.test_pretrain import EXACT, difference
-from train.checkpoint import checkpoint_path, checkpoints, load, load_encoder
 from train.cpc import main
 from train.cpc_settings import CpcSettings
 from train.cpc_trainer import CpcTrainer
 from train.embed import embed
 from train.embed import main as embed_main
 from train.features import open_features
-from train.launch import Place
 from train.pretrain import main as pretrain
-from train.runlog import RunLog, read_log
+from train.ranks.launch import Place
+from train.runs.checkpoint import checkpoint_path, checkpoints, load, load_encoder
+from train.runs.log import RunLog, read_log
 
 SMALL = ["--width", "8", "--context", "6", "--predictions", "4", "--negatives", "5", "--crop-frames", "6000"]
 COMMON = [*SMALL, "--batch-size", "8", "--device", "cpu", "--threads", "1"]

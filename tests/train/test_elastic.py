@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.launching import LAUNCHER, ROOT, SMALL, environment, flat, free_port, newest
-from train.checkpoint import checkpoint_path
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path
+from train.runs.log import read_log
 
 # float64 after 24 steps: rounding of other orders of summation, raised by Adam, which divides by small gradients.
 EXACT = 1e-7

@@ -13,12 +13,12 @@ import torch
 from clmr.errors import FeatureError
 from sharding.format import label_matrix, open_shards
 from tests.train.launching import SMALL, program, run
-from train.checkpoint import load_encoder
 from train.embed import main
 from train.features import open_features
 from train.pretrain import main as pretrain
 from train.probing.settings import ProbeSettings
 from train.probing.splits import load_data
+from train.runs.checkpoint import load_encoder
 from train.spectrum import LogSpectrum
 
 WINDOW = 20736  # the encoder's input at 8 kHz

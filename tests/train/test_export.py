@@ -10,8 +10,8 @@ import torch
 from click.testing import CliRunner
 
 import clmr
-from train.checkpoint import checkpoint_path, save
 from train.export import main
+from train.runs.checkpoint import checkpoint_path, save
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests.train.launching import SMALL, environment, flat, newest, program
-from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path, checkpoints, load
+from train.runs.log import read_log
 
 
 def pretrain(shards: Path, out: Path, *options: str) -> None:

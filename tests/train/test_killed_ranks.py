@@ -24,9 +24,9 @@ import torch
 import torch.distributed as dist
 
 from tests.train.launching import SMALL, environment, flat, free_port, newest, program
-from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path, checkpoints, load
+from train.runs.log import read_log
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["tests.train.test_killed_ranks", "torch.utils.tensorboard"])

@@ -11,8 +11,8 @@ from clmr.augment import Views
 from clmr.loss import nt_xent_loss
 from loaders import PairLoader
 from tests.train.launching import SMALL
-from train.checkpoint import checkpoint_path, load
 from train.pretrain import main
+from train.runs.checkpoint import checkpoint_path, load
 from train.settings import PretrainSettings
 from train.trainer import build_model
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from train import options
 from train.cpc import main as cpc
-from train.ending import end
 from train.pretrain import main as pretrain
+from train.runs.ending import end
 from train.supervised import main as supervised
 
 SHARED = {

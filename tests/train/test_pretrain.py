@@ -13,9 +13,9 @@ import torch
 
 from sharding.publish import claimed
 from tests.train.launching import LAUNCHER, ROOT, SMALL, environment, flat, free_port, newest, program, run
-from train.checkpoint import checkpoint_path, checkpoints, load
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path, checkpoints, load
+from train.runs.log import read_log
 
 # float64 after several steps: rounding of other orders of summation, raised by Adam, which divides by small gradients.
 EXACT = 1e-8

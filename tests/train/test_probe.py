@@ -16,8 +16,8 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.train.made_up_features import edit_split, rewrite, rows_of, run_probe, write_features
-from train.head import HeadSettings
 from train.probing.fitting import fit_heads
+from train.probing.head import HeadSettings
 from train.probing.settings import PRESETS
 from train.probing.splits import load_data
 

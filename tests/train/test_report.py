@@ -13,7 +13,7 @@ from train.embed import main as embed
 from train.pretrain import main as pretrain
 from train.probe import main as probe_features
 from train.report import main
-from train.runlog import RunLog, read_log, read_probes
+from train.runs.log import RunLog, read_log, read_probes
 
 
 def test_summary_and_curve(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

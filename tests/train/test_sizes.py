@@ -15,7 +15,7 @@ from sharding.plan import BuildSettings
 from tests.tolerances import FLOAT64
 from tests.train.launching import newest, program, run
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.log import read_log
 
 TINY = ["--width", "16", "--projection", "8", "--device", "cpu", "--threads", "1", "--augment", "crop"]
 TINY += ["--no-ceilings", "--learning-rate", "0.0003"]

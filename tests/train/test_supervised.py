@@ -19,10 +19,10 @@ from clmr.official import load_official
 from loaders import WindowLoader
 from tests.loaders.small_shards import recordings, write_shards
 from tests.train.launching import environment, flat, newest, program, run
-from train.checkpoint import checkpoint_path, checkpoints, load
 from train.embed import main as embed
-from train.preempt import StopRequest
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path, checkpoints, load
+from train.runs.log import read_log
+from train.runs.preempt import StopRequest
 from train.supervised import main
 
 SMALL = ["--width", "16", "--batch-size", "8", "--device", "cpu", "--threads", "1"]

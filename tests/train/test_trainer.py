@@ -13,7 +13,7 @@ from clmr import ContrastiveModel, Projector, SampleCNN, nt_xent_loss
 from clmr.augment import Chain, Views
 from clmr.errors import ConfigError
 from loaders import PairLoader
-from train.launch import Place
+from train.ranks.launch import Place
 from train.settings import PretrainSettings
 from train.trainer import Trainer, check_agreement
 

@@ -13,10 +13,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.train.launching import SMALL, environment, newest, program
-from train import checkpoint
-from train.checkpoint import checkpoint_path, checkpoints
 from train.pretrain import main
-from train.runlog import RunLog, read_log, read_probes
+from train.runs import checkpoint
+from train.runs.checkpoint import checkpoint_path, checkpoints
+from train.runs.log import RunLog, read_log, read_probes
 
 TIMING = ("second", "wait", "memory", "loader/")  # in the names of what differs between equal runs
 

@@ -25,7 +25,7 @@ from train.embedding.files import AudioFiles
 from train.embedding.progress import Progress, forget, read_journal, rows_path
 from train.embedding.windows import Grid, Pcm
 from train.features import write_dump
-from train.launch import Place, barrier, from_first
+from train.ranks.launch import Place, barrier, from_first
 
 SHOWN = 5
 """Names of files that a message holds for each reason."""

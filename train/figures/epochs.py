@@ -19,7 +19,7 @@ from train.figures.scores import (
 )
 from train.figures.style import GREY, FigureData, grid_lines, label_ends, look, picture
 from train.paper_results import paper_tables
-from train.runlog import read_probes
+from train.runs.log import read_probes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

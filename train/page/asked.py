@@ -8,10 +8,10 @@ from typing import Any
 
 from sharding.page.markup import Markup, element, name
 from train.cpc_settings import CpcSettings
+from train.labelled.settings import SupervisedSettings
 from train.page.parts import fold, section
 from train.page.run import Run
 from train.settings import PretrainSettings
-from train.supervised_settings import SupervisedSettings
 
 SETTINGS: dict[str, Any] = {"pretrain": PretrainSettings, "cpc": CpcSettings, "supervised": SupervisedSettings}
 WHOSE = {"pretrain": "the paper's", "cpc": "those of train/cpc.py", "supervised": "those of train/supervised.py"}

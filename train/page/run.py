@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import checkpoints
-from train.runlog import read_log, read_probes
+from train.runs.checkpoint import checkpoints
+from train.runs.log import read_log, read_probes
 from train.settings import read_config
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from clmr.errors import FeatureError
 from sharding.page.markup import Content, Markup, element, name
+from train.labelled.scores import describe as describe_supervised
 from train.page.asked import words
 from train.page.parts import Row, facts, fold, missing, section, tiles
 from train.page.run import PageRequest, Run
 from train.probing.protocol import describe as describe_probe
 from train.spread import Spread
-from train.supervised_scores import describe as describe_supervised
 
 BEST = 8
 METRICS = (

@@ -11,8 +11,8 @@ from torch import nn
 
 from clmr.errors import FeatureError
 from clmr.metrics import tag_metrics
-from train.head import fit_head, head_loss, track_probabilities
-from train.linear_fit import fit_path
+from train.probing.head import fit_head, head_loss, track_probabilities
+from train.probing.linear_fit import fit_path
 from train.probing.settings import ProbeSettings
 from train.probing.splits import Split
 

@@ -9,8 +9,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from train.head import track_probabilities
 from train.probing.fitting import FittedHead, validation_score
+from train.probing.head import track_probabilities
 from train.probing.settings import ProbeSettings
 from train.probing.splits import Split
 
@@ -19,7 +19,7 @@ def fit_independently(train: Split, penalty: float, task: str) -> nn.Linear:
     """The head scikit-learn's LogisticRegression finds in float64, label by label or, for classes, of all at once.
 
     A label that no window has, or every window, is none for scikit-learn: its weights are 0, and its bias is that of
-    :func:`train.linear_fit.fit_path`.
+    :func:`train.probing.linear_fit.fit_path`.
     """
     features, labels = train.features.double().numpy(), train.labels[train.owner]
     rows = len(features)

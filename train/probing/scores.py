@@ -13,8 +13,8 @@ import numpy.typing as npt
 from clmr.errors import FeatureError
 from clmr.metrics import RankingScores, accuracy, item_metrics, tag_metrics
 from sharding.publish import publish
-from train.head import track_probabilities
 from train.probing.fitting import FittedHead
+from train.probing.head import track_probabilities
 from train.probing.settings import ProbeSettings
 from train.probing.splits import ProbeData, Split
 from train.spread import Spread

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clmr.errors import ConfigError
-from train.head import HeadSettings
+from train.probing.head import HeadSettings
 
 PENALTIES = (1.0, 0.3, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 
@@ -18,7 +18,7 @@ class ProbeSettings:
     preset: str = "paper"
     """Where the settings began."""
     solver: Literal["adam", "lbfgs"] = "adam"
-    """Steps of Adam stopped by the validation split, or the minimum of a convex function (train/linear_fit.py)."""
+    """Steps of Adam stopped by the validation split, or the minimum of a convex function (linear_fit.py)."""
     head: HeadSettings = field(default_factory=HeadSettings)
     """Of Adam's head; ``lbfgs`` has a linear one and takes nothing of this but its kind."""
     penalties: tuple[float, ...] = PENALTIES
@@ -40,7 +40,7 @@ class ProbeSettings:
     untagged: Literal["keep", "drop"] = "keep"
     """Tracks without a label, in all three splits."""
     label_fraction: float = 1.0
-    """Of the training split's songs, see :func:`train.subsets.nested_subset`."""
+    """Of the training split's songs, see :func:`train.probing.subsets.nested_subset`."""
     subset_seed: int = 0
     """Decides which songs."""
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from clmr.errors import ConfigError, FeatureError
 from train.features import Features, open_features
-from train.head import Standardiser
+from train.labelled.data import choose_task
+from train.probing.head import Standardiser
 from train.probing.named_tracks import NamedTracks, read_named_tracks
 from train.probing.settings import ProbeSettings
-from train.subsets import nested_subset
-from train.supervised_data import choose_task
+from train.probing.subsets import nested_subset
 
 
 @dataclass(frozen=True, eq=False)

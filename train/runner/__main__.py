@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from clmr.errors import ConfigError, one_line_errors
-from train.launch import DEVICES
 from train.options import together
 from train.probing.settings import PRESETS
+from train.ranks.launch import DEVICES
 from train.runner import labels as label_efficiency
 from train.runner import others, page
 from train.runner.choice import choose

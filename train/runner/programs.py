@@ -15,9 +15,9 @@ from clmr.errors import ConfigError
 from train import cpc, pretrain, supervised
 from train.augment_choice import with_recipe
 from train.cpc_settings import CpcSettings
+from train.labelled.settings import SupervisedSettings, read_augment
 from train.recipe import find_recipe, with_options
 from train.settings import PretrainSettings
-from train.supervised_settings import SupervisedSettings, read_augment
 
 PROGRAMS = {"pretrain.py": pretrain.main, "cpc.py": cpc.main, "supervised.py": supervised.main}
 

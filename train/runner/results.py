@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from clmr.errors import FeatureError, ResumeError
-from train.checkpoint import checkpoint_path
 from train.runner.programs import differences, settings_of
 from train.runner.training import Training, probe_shards
+from train.runs.checkpoint import checkpoint_path
 from train.settings import read_config
 from train.spread import Spread
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from clmr.errors import ResumeError
 from sharding.publish import publish
-from train.checkpoint import checkpoint_path, checkpoints
 from train.runner.programs import settings_of
+from train.runs.checkpoint import checkpoint_path, checkpoints
 from train.settings import read_config
 
 RECEIPT = "command.json"

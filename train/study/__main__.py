@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from clmr.errors import ConfigError, one_line_errors
-from train.launch import DEVICES
+from train.ranks.launch import DEVICES
 from train.runner.execution import Failure, Stopped, end, execute, show
 from train.runner.plan import share_of
 from train.runner.stages import Places

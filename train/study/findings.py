@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from train.figures.scores import Scored, read_scores
-from train.runlog import read_log
 from train.runner.costs import Cost, costs_of
+from train.runs.log import read_log
 from train.spread import Spread
 from train.study.plan import StudyPlan
 from train.study.systems import (

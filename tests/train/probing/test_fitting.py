@@ -11,9 +11,9 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from tests.train.made_up_features import run_probe, write_features
-from train.head import HeadSettings
 from train.probe import choose_settings
 from train.probing.fitting import WORSE, fit_at_once, validation_score
+from train.probing.head import HeadSettings
 from train.probing.independent import compare
 from train.probing.settings import PRESETS
 from train.probing.splits import load_data

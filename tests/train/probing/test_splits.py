@@ -16,7 +16,7 @@ from tests.train.made_up_features import rewrite, rows_of, write_features
 from train.features import open_features
 from train.probing.settings import PRESETS, ProbeSettings
 from train.probing.splits import load_data
-from train.subsets import nested_subset
+from train.probing.subsets import nested_subset
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ import torch
 
 from tests.train.launching import environment
 from tests.train.runner.inside import SMALL, TINY, commands_inside, runner
-from train.checkpoint import checkpoint_path
-from train.launch import Place
+from train.labelled.data import ShuffledWindows
+from train.labelled.settings import SupervisedSettings
 from train.probing.settings import PRESETS
 from train.probing.splits import load_data
-from train.supervised_data import ShuffledWindows
-from train.supervised_settings import SupervisedSettings
+from train.ranks.launch import Place
+from train.runs.checkpoint import checkpoint_path
 
 RECIPES = ("table2-gain", "table2-crop")
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from clmr.errors import ConfigError
-from train.head import HeadSettings, Standardiser, fit_head, head_loss, track_probabilities
+from train.probing.head import HeadSettings, Standardiser, fit_head, head_loss, track_probabilities
 
 
 def test_standardiser_uses_its_own_windows_only() -> None:
@@ -103,7 +103,7 @@ def test_a_tracks_softmax_and_the_probability_of_its_mean_logit() -> None:
 def test_many_windows_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     features, owner = torch.randn(50, 3), np.arange(50) // 7
     at_once = track_probabilities(nn.Identity(), features, owner)
-    monkeypatch.setattr("train.head.ROWS", 8)
+    monkeypatch.setattr("train.probing.head.ROWS", 8)
     assert np.array_equal(track_probabilities(nn.Identity(), features, owner), at_once)
 
 

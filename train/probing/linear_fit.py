@@ -1,7 +1,7 @@
 """A linear classifier fitted to all rows at once: the probe's `fast` preset, and the probe during training.
 
-The probe of the paper (train/head.py) takes steps of Adam and is stopped by the validation split. This one minimises a
-convex function with one minimum, so nothing is drawn and nothing is stopped.
+The probe of the paper (train/probing/head.py) takes steps of Adam and is stopped by the validation split. This one
+minimises a convex function with one minimum, so nothing is drawn and nothing is stopped.
 
 Features of an encoder are strongly correlated, which is what L-BFGS needs its iterations for. At the minimum the
 Hessian of a label's weights is nearly v S + penalty I, with S the covariance of the features and v the variance of the

@@ -18,10 +18,10 @@ from sharding.storage import objects, place_at
 from tests.servers.ceph import Ceph
 from tests.servers.s3 import needs_s3
 from tests.train.launching import SMALL, environment, flat, newest, program, run
-from train.checkpoint import checkpoint_path, checkpoints, save
-from train.checkpoint_store import CheckpointStore
 from train.pretrain import main
-from train.runlog import read_log
+from train.runs.checkpoint import checkpoint_path, checkpoints, save
+from train.runs.checkpoint_store import CheckpointStore
+from train.runs.log import read_log
 
 # float64 after 12 steps at one and at two processes
 EXACT = 1e-8

@@ -51,7 +51,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 
 
 def read_probes(run: Path) -> list[dict[str, Any]]:
-    """The linear probes taken while a run trained (train/online_probe.py), in order of steps."""
+    """The linear probes taken while a run trained (train/probing/online.py), in order of steps."""
     return read_lines(run / "probe.jsonl")
 
 

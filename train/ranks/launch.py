@@ -16,8 +16,8 @@ from torch import Tensor
 from clmr.collectives import rank, sum_over_ranks, world_size
 from clmr.errors import ClmrError, ConfigError
 from clmr.memory import keep_freed_memory
-from train.first_failure import described, watched
 from train.precision import tf32
+from train.ranks.first_failure import described, watched
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -73,8 +73,8 @@ def barrier() -> None:
 def placed(device: str = "auto", threads: int | None = None) -> Iterator[Place]:
     """Join the other processes torchrun started, if any, and leave them at the end.
 
-    Where one of them fails, all the others end with its message (train/first_failure.py). Float32 is float32 inside:
-    torch would let convolutions use TF32.
+    Where one of them fails, all the others end with its message (first_failure.py). Float32 is float32 inside: torch
+    would let convolutions use TF32.
 
     Args:
         device: ``auto`` takes the GPU of the local rank where there is one.

@@ -17,11 +17,11 @@ from clmr.augment.send import send
 from clmr.draw import make_keys
 from clmr.errors import ConfigError, ResumeError
 from loaders import WindowBatch
-from train.launch import Place, from_first
-from train.supervised_data import LabelledSplits
-from train.supervised_model import SupervisedSampleCNN, dropout_keys, summed_loss
-from train.supervised_scores import Scores, predict, validation_scores
-from train.supervised_settings import KIND, SupervisedSettings, build_chain
+from train.labelled.data import LabelledSplits
+from train.labelled.model import SupervisedSampleCNN, dropout_keys, summed_loss
+from train.labelled.scores import Scores, predict, validation_scores
+from train.labelled.settings import KIND, SupervisedSettings, build_chain
+from train.ranks.launch import Place, from_first
 from train.trainer import check_agreement, over_ranks
 
 

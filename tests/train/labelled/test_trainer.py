@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from clmr import SampleCNN
 from clmr.augment import Chain
 from clmr.draw import make_keys
-from train import supervised_trainer
-from train.launch import Place
-from train.supervised_data import LabelledSplits
-from train.supervised_model import SupervisedSampleCNN, dropout_keys, summed_loss
-from train.supervised_scores import Scores
-from train.supervised_settings import SupervisedSettings
-from train.supervised_trainer import SupervisedTrainer
+from train.labelled import trainer as supervised_trainer
+from train.labelled.data import LabelledSplits
+from train.labelled.model import SupervisedSampleCNN, dropout_keys, summed_loss
+from train.labelled.scores import Scores
+from train.labelled.settings import SupervisedSettings
+from train.labelled.trainer import SupervisedTrainer
+from train.ranks.launch import Place
 
 HERE = Place(0, 1, torch.device("cpu"))
 SEED = 5

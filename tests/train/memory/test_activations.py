@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clmr import ContrastiveModel, Projector, SampleCNN
-from train.activations import EXACT, kept, parameters
+from train.memory.activations import EXACT, kept, parameters
 
 
 def measured(encoder: SampleCNN, crops: int, precision: str) -> int:

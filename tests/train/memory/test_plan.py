@@ -16,9 +16,9 @@ from clmr.errors import ConfigError
 from clmr.layerwise import PART_ON_CPU
 from loaders.prefetch import UPLOADED
 from tests.train.test_trainer import HERE, settings
-from train.launch import Place
-from train.memory_plan import CARDS, GIB, SIMILARITY, describe, largest_batch, memory_plan
+from train.memory.plan import CARDS, GIB, SIMILARITY, describe, largest_batch, memory_plan
 from train.pretrain import main
+from train.ranks.launch import Place
 from train.settings import PretrainSettings
 from train.trainer import Trainer
 
@@ -43,7 +43,7 @@ def counting() -> profile:
 def test_a_step_takes_what_was_planned(
     shards: Path, precision: str, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.activations.PART_ON_GPU", PART_ON_CPU)
+    monkeypatch.setattr("train.memory.activations.PART_ON_GPU", PART_ON_CPU)
     chosen = settings(
         shards, batch_size=12, width=64, batch_statistics="both", augment="crop", precision=precision, fused=fused
     )
@@ -114,7 +114,7 @@ def test_the_verdict_on_this_device(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = papers(batch_size=48)
     needed = memory_plan(chosen, 22050, 1).needed
     for there, verdict in ((needed + 1, ": fits"), (needed - 1, "DOES NOT FIT, it needs 1.0 times as much")):
-        monkeypatch.setattr("train.memory_plan.device_memory", lambda _, there=there: ("a card", int(there)))
+        monkeypatch.setattr("train.memory.plan.device_memory", lambda _, there=there: ("a card", int(there)))
         assert verdict in describe(chosen, HERE)
     with pytest.raises(ConfigError, match="fewer pairs than the 64 processes"):
         describe(chosen, Place(0, 64, torch.device("cpu")))

@@ -14,8 +14,8 @@ import click
 from clmr.errors import ConfigError
 from sharding.publish import claimed
 from sharding.storage import place_at
-from train.checkpoint_store import CheckpointStore
-from train.launch import Place
+from train.ranks.launch import Place
+from train.runs.checkpoint_store import CheckpointStore
 
 PATIENCE = 120.0
 """Seconds an elastic restart waits for its predecessor's claim to end. A file server lets go of the claim of a machine

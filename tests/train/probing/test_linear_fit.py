@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from train.linear_fit import fit_linear, fit_path
+from train.probing.linear_fit import fit_linear, fit_path
 
 
 def test_finds_the_minimum_and_draws_nothing() -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from clmr.errors import ClmrError, ConfigError, ResumeError
 from sharding.publish import publish
 from sharding.storage import Place
-from train.checkpoint import KEEP, NAME, checkpoint_path, load, newest
-from train.first_failure import described
+from train.ranks.first_failure import described
+from train.runs.checkpoint import KEEP, NAME, checkpoint_path, load, newest
 
 COMPANIONS = ("config.json", "log.jsonl", "probe.jsonl", "augment.jsonl")
 """What of a run's folder goes with a checkpoint, where it is there."""

@@ -12,8 +12,8 @@ import torch
 from clmr.errors import ConfigError
 from tests.train.launching import ROOT, SMALL, run
 from tests.train.test_trainer import HERE, settings
-from train.launch import Place
-from train.out_of_memory import helping, options_that_help
+from train.memory.out_of_memory import helping, options_that_help
+from train.ranks.launch import Place
 
 GPU = Place(3, 8, torch.device("cuda", 1))
 CUDA = (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clmr.errors import ConfigError
-from train.subsets import nested_subset
+from train.probing.subsets import nested_subset
 
 SONGS = st.lists(st.integers(0, 40).map(lambda number: f"song-{number}"), min_size=1, max_size=80)
 FRACTIONS = st.floats(0, 1, exclude_min=True)

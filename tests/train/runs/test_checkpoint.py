@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clmr.errors import ResumeError
-from train.checkpoint import checkpoints, latest, load, load_encoder, save
+from train.runs.checkpoint import checkpoints, latest, load, load_encoder, save
 
 
 class Trap:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from loaders import WindowLoader
 from loaders.order.permutation import Integers, hash_bits, permute
 from loaders.windows import _WindowCrops
-from train.launch import Place
+from train.ranks.launch import Place
 
 WINDOWS_PER_TRACK = 4
 BATCH = 64  # windows encoded at once on a rank: less than training needs for its pairs

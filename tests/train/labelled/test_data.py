@@ -12,10 +12,10 @@ import torch
 from clmr.errors import ConfigError
 from loaders import WindowBatch
 from tests.loaders.small_shards import recordings, write_shards
-from train.launch import Place
-from train.subsets import nested_subset
-from train.supervised_data import LabelledSplits, ShuffledWindows, choose_task
-from train.supervised_settings import SupervisedSettings
+from train.labelled.data import LabelledSplits, ShuffledWindows, choose_task
+from train.labelled.settings import SupervisedSettings
+from train.probing.subsets import nested_subset
+from train.ranks.launch import Place
 
 CROP = 20736  # samples, the encoder's at 8 kHz
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from loaders import WindowBatch, WindowLoader
 from loaders.order.permutation import Integers, hash_bits, permute
 from loaders.windows import _WindowCrops
 from sharding.format import read_manifest
-from train.launch import Place
-from train.subsets import nested_subset
-from train.supervised_settings import SupervisedSettings
+from train.labelled.settings import SupervisedSettings
+from train.probing.subsets import nested_subset
+from train.ranks.launch import Place
 
 
 class ShuffledWindows(WindowLoader):

@@ -14,8 +14,8 @@ from clmr.augment import from_int16
 from clmr.collectives import sum_over_ranks
 from clmr.metrics import RankingScores, item_metrics, tag_metrics
 from loaders import WindowLoader
+from train.labelled.model import SupervisedSampleCNN, probabilities
 from train.probing.scores import as_numbers
-from train.supervised_model import SupervisedSampleCNN, probabilities
 
 AGGREGATION = {
     "tags": "mean over a track's windows of the sigmoid",

@@ -1,7 +1,7 @@
 """How much memory a run needs on each process's device, worked out before anything is read: ``--memory-plan``.
 
-Activations are counted from the encoder's layers (train/activations.py). What overlaps in time is estimated, and what
-the CUDA context, cuDNN, cuBLAS and NCCL take, and what the allocator loses to gaps, is assumed.
+Activations are counted from the encoder's layers (activations.py). What overlaps in time is estimated; what the CUDA
+context, cuDNN, cuBLAS and NCCL take, and what the allocator loses to gaps, is assumed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from clmr.loss import BLOCK, WHOLE
 from loaders.prefetch import UPLOADED
 from loaders.ways import DEPTH
 from sharding.format import read_manifest
-from train.activations import EXACT, kept, most_at_once, parameters
-from train.launch import Place
+from train.memory.activations import EXACT, kept, most_at_once, parameters
+from train.ranks.launch import Place
 from train.settings import PretrainSettings
 
 GIB = 2**30

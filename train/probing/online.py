@@ -24,12 +24,12 @@ from clmr.errors import ConfigError
 from clmr.metrics import tag_metrics
 from loaders.saturation.figures import RankSpeeds
 from sharding.format import read_manifest
-from train.head import Standardiser, track_probabilities
-from train.launch import from_first
-from train.linear_fit import fit_linear
-from train.probe_windows import WINDOWS_PER_TRACK, ProbeWindows
-from train.runlog import RunLog, StepLines, read_probes
-from train.supervised_data import choose_task
+from train.labelled.data import choose_task
+from train.probing.head import Standardiser, track_probabilities
+from train.probing.linear_fit import fit_linear
+from train.probing.windows import WINDOWS_PER_TRACK, ProbeWindows
+from train.ranks.launch import from_first
+from train.runs.log import RunLog, StepLines, read_probes
 from train.trainer import Trainer
 
 TRAIN_TRACKS, VALID_TRACKS = 2048, 1024  # at most

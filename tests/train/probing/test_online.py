@@ -13,12 +13,12 @@ from clmr import SampleCNN
 from loaders import WindowLoader
 from tests.loaders.small_shards import recordings, write_shards
 from tests.train.launching import LAUNCHER, ROOT, SMALL, flat, newest, run
-from train.checkpoint import checkpoint_path
-from train.launch import Place
-from train.online_probe import encode
 from train.pretrain import main
-from train.probe_windows import ProbeWindows
-from train.runlog import read_probes
+from train.probing.online import encode
+from train.probing.windows import ProbeWindows
+from train.ranks.launch import Place
+from train.runs.checkpoint import checkpoint_path
+from train.runs.log import read_probes
 
 RATE, CROP = 8000, 20736
 HERE = Place(0, 1, torch.device("cpu"))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from train import moments
-from train.late_values import LateValues
 from train.moments import Moment, memory_gib
+from train.runs.late_values import LateValues
 
 CPU = torch.device("cpu")
 

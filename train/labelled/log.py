@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.runlog import RunLog
+from train.runs.log import RunLog
 
 
 class SupervisedLog(RunLog):

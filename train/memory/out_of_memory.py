@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clmr.errors import ConfigError
-from train.launch import Place
-from train.memory_plan import GIB, device_memory, memory_plan
+from train.memory.plan import GIB, device_memory, memory_plan
+from train.ranks.launch import Place
 from train.settings import PretrainSettings
 
 # CUDA's allocator; the CPU's; cuBLAS and cuDNN, which allocate for themselves; CUDA where it is asked directly.

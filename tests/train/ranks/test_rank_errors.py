@@ -15,9 +15,9 @@ import pytest
 
 from clmr.errors import ConfigError
 from tests.train.launching import ROOT, SMALL, environment, newest, program, run
-from train.first_failure import described
-from train.launch import placed
-from train.runlog import read_log
+from train.ranks.first_failure import described
+from train.ranks.launch import placed
+from train.runs.log import read_log
 
 
 class Ended:

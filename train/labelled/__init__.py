@@ -1,0 +1,1 @@
+"""The parts of train/supervised.py: labelled windows, the network, its steps and scores."""
