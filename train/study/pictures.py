@@ -45,10 +45,10 @@ def draw_ranking(findings: Findings, out: Path) -> FigureData:
     ]
     plan = findings.plan
     data = FigureData(
-        title="Gain of one augmentation over crops alone, points of PR-AUC",
+        title="What one augmentation gains over crops alone",
         caption=f"Study corpus, {plan.steps_alone:,} steps, width {plan.width}, linear probe, all labels. Small dots: "
         f"{plan.seeds} seeds; upright: their mean. Grey diamonds: the paper's Table 2 on MagnaTagATune. The chain is "
-        "the paper's eight together, on both views.",
+        "the paper's, on both views.",
         rows=tuple(numbers),
     )
     with picture(data, out, "ranking", height=4.2) as (_, (axes,)):
