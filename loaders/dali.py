@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from threading import RLock
 from typing import Any, Generic
 from weakref import WeakSet
 
@@ -35,16 +36,45 @@ POOL = ("DALI_MALLOC_POOL_THRESHOLD", "1M")
 """Unless told so before it is loaded, DALI takes fresh memory for every batch on the CPU, and is half as fast."""
 
 _pipelines: WeakSet[Any] = WeakSet()
+_prefetches: WeakSet[DaliPrefetch[Any]] = WeakSet()
+_held: list[DaliPrefetch[Any]] = []
+"""Those that a fork under way has halted."""
+
+
+def _halt() -> None:
+    """Before a fork, have DALI through with what it was given.
+
+    A child in which DALI's memory pool stays locked, because a thread held the lock that is not there any more, hangs
+    as soon as it lets go of a batch.
+    """
+    for prefetch in list(_prefetches):
+        prefetch.halt()
+        _held.append(prefetch)
+
+
+def _go_on() -> None:
+    while _held:
+        _held.pop().lock.release()
 
 
 def _abandon() -> None:
-    """In a forked child, leave the parent's pipelines alone: taking them down waits for threads that are not there."""
+    """In a forked child, leave the parent's pipelines alone: taking them down waits for threads that are not there.
+
+    Nor is the memory pool taken down at the end. What C calls at the end of a process runs last in, first out, so the
+    child's end is these two functions: what C has buffered is written, and that is all. Python has ended by then.
+    """
+    _go_on()
+    if not _pipelines:
+        return
     for pipeline in _pipelines:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(pipeline._pipe))
         pipeline._pipe = None
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)  # is given the exit status
+    libc.on_exit(libc.fcloseall, None)
 
 
-os.register_at_fork(after_in_child=_abandon)
+os.register_at_fork(before=_halt, after_in_parent=_go_on, after_in_child=_abandon)
 
 
 def load_dali() -> Any:
@@ -107,6 +137,15 @@ class _Moving(Generic[AnyCrops]):
 
 
 @dataclass(frozen=True, eq=False)
+class _Arrived:
+    """What DALI has made of a batch."""
+
+    output: Any
+    stream: torch.cuda.Stream | None
+    """That waits for it; None on the CPU."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Copying:
     """A delivered batch whose last copy the GPU may still have to make, and what it is made from."""
 
@@ -141,59 +180,87 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         self._slabs = slabs
         self._device = usable_device(device)
         self._guard = ProcessGuard()
+        self.lock = RLock()
+        """Held while DALI is given a batch or asked for one, and during a fork."""
         self._moving: _Moving[AnyCrops] | None = None
+        self._arrived: _Arrived | None = None
+        """Of the batch that DALI has, where a fork asked for it."""
         self._copying: deque[_Copying] = deque()
         self._pipeline: Any = build_pipeline(slabs.shape[0], self._device)
+        _prefetches.add(self)
 
     def __next__(self) -> tuple[AnyCrops, Tensor]:
         """The next batch; waits until it is read and DALI is through with it."""
         self._guard.check()
         if not self._ahead.fill() and self._moving is None:
             raise StopIteration
-        moving, self._moving = self._moving or self._feed(), None
-        pcm = self._receive(moving)
+        moving = self._moving or self._feed()
+        with self.lock:
+            self._moving = None
+            pcm = self._receive(moving)
         following = next(iter(self._ahead), None)
         if following is not None and following.is_read():
-            self._moving = self._feed()
+            self._feed()
         return moving.crops, pcm
 
     def cancel(self) -> None:
         """Forget what is in flight. Slabs being read into go with it: a thread may still be writing there."""
         self._ahead.cancel()
-        self._moving = None
+        self._moving = self._arrived = None
         self._pipeline = None  # with what it holds; whether it was still in order does not matter
         while self._copying:
             self._copying.popleft().done.synchronize()
 
+    def halt(self) -> None:
+        """Take the lock, and wait until DALI has nothing to do."""
+        self.lock.acquire()
+        if self._moving is not None and self._arrived is None:
+            self._arrived = self._outputs()
+
     def _feed(self) -> _Moving[AnyCrops]:
         """Give DALI the first batch being read, once it is read."""
         ready = self._ahead.take()
-        if self._pipeline is None:
-            self._pipeline = build_pipeline(self._slabs.shape[0], self._device)
         # An array, not a tensor: for a torch tensor DALI asks for a CUDA stream, even where there is no CUDA.
         pcm: Pcm = self._slabs.lend(ready.slab, ready.rows).numpy()
+        with self.lock:
+            if self._pipeline is None:
+                self._pipeline = build_pipeline(self._slabs.shape[0], self._device)
+            if self._device.type == "cpu":
+                self._pipeline.feed_input("pcm", pcm)
+            else:  # DALI does not see by itself that memory is page-locked, and would copy once more
+                with torch.cuda.device(self._device):
+                    wrapped = import_module("nvidia.dali.tensors").TensorListCPU(pcm, "", is_pinned=self._slabs.pinned)
+                    self._pipeline.feed_input("pcm", wrapped)
+            self._pipeline.schedule_run()
+            self._moving = _Moving(ready.crops, pcm)
+            return self._moving
+
+    def _outputs(self) -> _Arrived:
+        """What DALI has made of the batch it was given."""
         if self._device.type == "cpu":
-            self._pipeline.feed_input("pcm", pcm)
-        else:  # DALI does not see by itself that memory is page-locked, and would copy once more
-            with torch.cuda.device(self._device):
-                wrapped = import_module("nvidia.dali.tensors").TensorListCPU(pcm, "", is_pinned=self._slabs.pinned)
-                self._pipeline.feed_input("pcm", wrapped)
-        self._pipeline.schedule_run()
-        return _Moving(ready.crops, pcm)
+            (output,) = self._pipeline.outputs()
+            return _Arrived(output, None)
+        stream = torch.cuda.current_stream(self._device)
+        (output,) = self._pipeline.outputs(cuda_stream=stream)  # the stream waits for the batch, the host does not
+        return _Arrived(output, stream)
 
     def _receive(self, moving: _Moving[AnyCrops]) -> Tensor:
         """DALI's batch as a tensor that is the caller's alone."""
+        arrived, self._arrived = self._arrived, None
+        if arrived is None:
+            arrived = self._outputs()
         if self._device.type == "cpu":
-            (output,) = self._pipeline.outputs()
-            return torch.utils.dlpack.from_dlpack(output.as_tensor())
+            return torch.utils.dlpack.from_dlpack(arrived.output.as_tensor())
         with torch.cuda.device(self._device):
-            return self._receive_on_gpu(moving)
+            return self._receive_on_gpu(moving, arrived)
 
-    def _receive_on_gpu(self, moving: _Moving[AnyCrops]) -> Tensor:
+    def _receive_on_gpu(self, moving: _Moving[AnyCrops], arrived: _Arrived) -> Tensor:
         while self._copying and self._copying[0].done.query():
             self._copying.popleft()
         stream = torch.cuda.current_stream(self._device)
-        (output,) = self._pipeline.outputs(cuda_stream=stream)  # the stream waits for the batch, the host does not
+        if arrived.stream is not None and arrived.stream != stream:
+            stream.wait_stream(arrived.stream)
+        output = arrived.output
         # Memory of torch's own: only that may be used on any stream and freed at any time. It costs 2 x 23 MB of the
         # GPU's memory bandwidth for 96 pairs, some 20 us.
         on_device = torch.empty(moving.pcm.shape, dtype=torch.int16, device=self._device)

@@ -116,8 +116,9 @@ for end in ("exit", "cancel", "at once"):
         if end == "at once":
             sys.stdout.flush()
             os._exit(0)
-        sys.exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+        sys.exit(len(end))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == (0 if end == "at once" else len(end)), status
 assert int(next(prefetch)[1][0, 0, 0]) == 4
 print("parent goes on")
 """
@@ -136,6 +137,20 @@ def test_a_forked_child_is_told_so_and_both_end_with_batches_held_and_under_way(
         ),
         "parent goes on",
     ]
+
+
+def test_a_fork_finds_dali_with_nothing_to_do_and_costs_no_batch() -> None:
+    """A thread of DALI's that holds the lock of its memory pool at a fork would leave it locked in the child."""
+    prefetch = DaliPrefetch(numbered(200), reader(), SlabPool((4, 2, 50)), CPU, 2)
+    numbers = []
+    while prefetch._moving is None:
+        numbers.append(int(next(prefetch)[1][0, 0, 0]))
+    child = os.fork()
+    if child == 0:
+        os._exit(prefetch._arrived is None)
+    assert os.waitpid(child, 0)[1] == 0
+    numbers += [int(pcm[0, 0, 0]) for _, pcm in prefetch]
+    assert numbers == list(range(200))
 
 
 def test_a_pipeline_goes_when_nobody_has_it() -> None:
