@@ -48,8 +48,9 @@ def _halt() -> None:
     as soon as it lets go of a batch.
     """
     for prefetch in list(_prefetches):
-        prefetch.halt()
-        _held.append(prefetch)
+        prefetch.lock.acquire()
+        _held.append(prefetch)  # to be let go of, whatever comes
+        prefetch.settle()
 
 
 def _go_on() -> None:
@@ -211,9 +212,8 @@ class DaliPrefetch(Prefetch[AnyCrops]):
         while self._copying:
             self._copying.popleft().done.synchronize()
 
-    def halt(self) -> None:
-        """Take the lock, and wait until DALI has nothing to do."""
-        self.lock.acquire()
+    def settle(self) -> None:
+        """Wait until DALI has nothing to do; the caller holds the lock."""
         if self._moving is not None and self._arrived is None:
             self._arrived = self._outputs()
 

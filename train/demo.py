@@ -21,6 +21,7 @@ import click
 from clmr.errors import ConfigError, one_line_errors
 from sharding.publish import publish
 from train.demo_table import SPECTRUM, Systems, chance_scores, closing_text, scores_of
+from train.kept_plan import keep_plan
 from train.report import draw_loss
 from train.runs.log import read_log
 
@@ -73,11 +74,8 @@ def run_command(arguments: Sequence[str]) -> None:
 
 def claim(work: Path, plan: DemoPlan) -> None:
     """Note the plan in the work folder; refuse one whose runs were made by another plan."""
-    note, text = work / "plan.json", json.dumps(asdict(plan), indent=2) + "\n"
-    if note.exists() and note.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{work} holds the runs of a demo of other sizes; remove it (rm -r {work}) and start again")
-    with publish(note) as path:
-        path.write_text(text, encoding="utf-8")
+    other = f"{work} holds the runs of a demo of other sizes; remove it (rm -r {work}) and start again"
+    keep_plan(work, asdict(plan), other)
 
 
 def pretrain_arguments(plan: DemoPlan, shards: Path, run: Path, seed: int, *, trained: bool) -> list[str]:

@@ -20,7 +20,7 @@ from train.study import corpus
 from train.study.findings import METRICS, Findings, find
 from train.study.page import markdown
 from train.study.pictures import draw
-from train.study.plan import SIZES, StudyPlan, keep_plan, read_plan
+from train.study.plan import SIZES, StudyPlan, claim, read_plan
 from train.study.side_by_side import run_shares
 from train.study.systems import units_of
 
@@ -68,7 +68,7 @@ def run(
         return
     if shards is not None:
         corpus.check(plan, folder)  # before the folder is anybody's
-    keep_plan(out, plan, folder)
+    claim(out, plan, folder)
     if shards is None:
         try:
             corpus.build(plan, folder, jobs)

@@ -88,7 +88,7 @@ def find(plan: StudyPlan, out: Path) -> Findings:
         logs = [read_log(home / "run") for home in homes] if system in FROZEN else []
         if found := [each for log in logs if (each := _accuracy(log, steps_of(system, plan))) is not None]:
             accuracy[system] = found
-        costs[system] = costs_of(path.parent for home in homes for path in sorted(home.rglob("costs.jsonl")))
+        costs[system] = costs_of(homes)
     return Findings(plan, scored, accuracy, costs)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clmr.errors import ConfigError
-from sharding.publish import publish
+from train.kept_plan import keep_plan
 
 ALONE = ("crop", "polarity", "noise", "gain", "filter", "delay", "pitch", "reverb")
 """Rows of the paper's Table 2, each a recipe of train/recipes: one view cropped, the other always with this as well."""
@@ -118,18 +118,14 @@ SIZES = {
 """``tiny`` only shows that it runs; ``cpu`` takes less than two hours of two cores; ``full`` is for a GPU."""
 
 
-def keep_plan(out: Path, plan: StudyPlan, shards: str) -> None:
+def claim(out: Path, plan: StudyPlan, shards: str) -> None:
     """Note plan and shards in ``out``; refuse a folder whose runs were made by others.
 
     Raises:
         ConfigError: names the folder and the remedy.
     """
-    note = out / "plan.json"
-    text = json.dumps({"plan": asdict(plan), "shards": shards}, indent=2) + "\n"
-    if note.exists() and note.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{out} holds a study of another size or other shards; give another --out, or remove it")
-    with publish(note) as path:
-        path.write_text(text, encoding="utf-8")
+    other = f"{out} holds a study of another size or other shards; give another --out, or remove it"
+    keep_plan(out, {"plan": asdict(plan), "shards": shards}, other)
 
 
 def read_plan(out: Path) -> tuple[StudyPlan, str]:

@@ -18,7 +18,7 @@ from train.study.page import comparison, draws_line, markdown, ranking_table
 from train.study.pictures import draw
 from train.study.plan import ALONE
 from train.study.ranking import rank_correlation, ranking
-from train.study.systems import PRETRAINED, SPECTRUM, SUPERVISED, UNTRAINED, scores_folder
+from train.study.systems import PRETRAINED, SPECTRUM, SUPERVISED, UNTRAINED, home_of, scores_folder
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_costs_are_of_all_tries_of_all_seeds(tmp_path: Path) -> None:
     out = write_study(tmp_path)
     for seed, seconds in enumerate((30.0, 90.0)):
         note_cost(out / PRETRAINED / f"seed-{seed}", Cost("training", seconds, seconds))
-    note_cost(scores_folder(out, SUPERVISED, 0, 10.0, 0), Cost("training", 60.0, 60.0))
+    note_cost(home_of(out, SUPERVISED, 0), Cost("training", 60.0, 60.0))
     found = find(PLAN, out)
     assert sum(cost.seconds for cost in found.costs[PRETRAINED]) == 120.0
     assert "| together | 3 | 3.0 | 3.0 |" in markdown(found, out)

@@ -21,7 +21,7 @@ from train.runner.programs import settings_of
 from train.runner.stages import Places
 from train.study import __main__ as command
 from train.study import corpus
-from train.study.plan import ALONE, SIZES, StudyPlan, keep_plan, read_plan
+from train.study.plan import ALONE, SIZES, StudyPlan, claim, read_plan
 from train.study.side_by_side import run_shares
 from train.study.systems import PRETRAINED, UNTRAINED, pretraining, units_of
 
@@ -81,11 +81,11 @@ def test_every_size_is_one_that_the_programs_accept(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_read_as_it_was_kept(tmp_path: Path) -> None:
-    keep_plan(tmp_path, SIZES["cpu"], "shards")
-    keep_plan(tmp_path, SIZES["cpu"], "shards")
+    claim(tmp_path, SIZES["cpu"], "shards")
+    claim(tmp_path, SIZES["cpu"], "shards")
     assert read_plan(tmp_path) == (SIZES["cpu"], "shards")
     with pytest.raises(ConfigError, match="other shards"):
-        keep_plan(tmp_path, SIZES["cpu"], "others")
+        claim(tmp_path, SIZES["cpu"], "others")
     (tmp_path / "plan.json").write_text('{"plan": {"corpus": 3}, "shards": ""}')
     with pytest.raises(ConfigError, match="no plan of a study"):
         read_plan(tmp_path)
